@@ -1,0 +1,57 @@
+"""A body that may be too large for a record: digest, length, and the value where it is at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tenuto.core.canonical import canonical, digest, parse
+from tenuto.core.ids import Digest
+
+__all__ = ["INLINE_MAX", "Content"]
+
+INLINE_MAX = 16 * 1024
+"""Bytes of the longest body that a record carries itself; longer ones live in the artifact store."""
+
+
+class Content(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The canonical bytes of a JSON value, named by their digest.
+
+    `raw` is None where only the reference is at hand: in a record whose body is over `INLINE_MAX` bytes. The
+    shell fills it in (`filled`) before the kernel sees the event, so the kernel never reads a blob.
+    """
+
+    digest: Digest
+    length: int
+    raw: msgspec.Raw | None = None
+
+    @classmethod
+    def of(cls, value: Any) -> Content:
+        """Encode a value. Raises ValueError where it has no canonical form (use `canonical.clean` before)."""
+        return cls.of_bytes(canonical(value))
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> Content:
+        """Wrap bytes that are canonical already."""
+        return cls(digest=digest(data), length=len(data), raw=msgspec.Raw(data))
+
+    @property
+    def data(self) -> bytes:
+        """The canonical bytes. Raises LookupError where only the reference is at hand."""
+        if self.raw is None:
+            raise LookupError(f"the body {self.digest} is not at hand")
+        return bytes(self.raw)
+
+    @property
+    def value(self) -> Any:
+        """The decoded value (a new one each time)."""
+        return parse(self.data)
+
+    def stored(self) -> Content:
+        """As a record carries it: without the body where that is too long."""
+        return self if self.length <= INLINE_MAX or self.raw is None else Content(self.digest, self.length)
+
+    def filled(self, data: bytes) -> Content:
+        """With the body put back. The caller has verified `data` against the digest."""
+        return Content(self.digest, self.length, msgspec.Raw(data))

@@ -1,0 +1,53 @@
+"""How trees are merged: policies, merge plans and outcomes, as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tenuto.core.ids import Digest
+
+__all__ = ["MergeConflict", "MergePlan", "MergePolicy", "MergedTree", "TreeToMerge"]
+
+
+class MergePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to do with a conflict. `older` keeps the base's text: used for bases only, never for results."""
+
+    agent: str | None = None
+    kind: Literal["fail", "prefer", "agent", "older"] = "fail"
+    prefer: str | None = None
+
+
+class TreeToMerge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One more tree to fold in. `base` is the tree of the common plan ancestors, or the plan of how to make it."""
+
+    base: Digest | MergePlan
+    step: str
+    tree: Digest
+
+
+class MergePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Start from `tree` (the output of `step`), fold in each of `others` in order: plan order, never arrival."""
+
+    others: tuple[TreeToMerge, ...]
+    policy: MergePolicy = MergePolicy()
+    step: str
+    tree: Digest
+
+
+class MergeConflict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One path that two branches changed in ways that cannot both hold. `taken`: whose text the policy took."""
+
+    path: str
+    reason: str = "text"
+    steps: tuple[str, ...]
+    taken: str | None = None
+
+
+class MergedTree(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A merge's outcome. `tree` is None where an unresolved conflict remains. `rule` versions the algorithm."""
+
+    conflicts: tuple[MergeConflict, ...] = ()
+    rule: int = 1
+    tree: Digest | None = None

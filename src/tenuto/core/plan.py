@@ -1,0 +1,171 @@
+"""The plan: an immutable description of steps and their dependencies, with a digest.
+
+A plan is self-contained: prompt files, schemas and templates are in it as text. Where each part was written
+(file, line, column) is kept beside it, in `Lock.places`, since moving a line does not change what a plan means.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+
+from tenuto.core.agents import AgentSpec
+from tenuto.core.budget import Limits
+from tenuto.core.canonical import digest
+from tenuto.core.ids import Digest
+from tenuto.core.merging import MergePolicy
+from tenuto.core.models import ModelProfile
+from tenuto.core.tools import Effect, Grants, ToolSpec
+
+__all__ = [
+    "Defaults",
+    "InputSpec",
+    "Lock",
+    "OnError",
+    "Plan",
+    "PromptWork",
+    "Registry",
+    "Retry",
+    "RunWork",
+    "Step",
+    "UsesWork",
+    "Work",
+]
+
+OnError = Literal["fail", "continue", "skip"]
+"""`fail`: the run fails (steps earlier in plan order finish, later ones are cancelled). `continue`: dependents run
+and see the error. `skip`: dependents are skipped."""
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`attempts`: starts of a step by policy. `tries`: repeats of one call for transport reasons (429, 5xx)."""
+
+    attempts: int = 1
+    backoff_ms: int = 1_000
+    tries: int = 4
+
+
+class PromptWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="prompt", tag_field="kind"):
+    """An agent's work: the agent's instructions as system text, `text` (a template) as the task.
+
+    `source` names the prompt file relative to the plan, or is empty where the prompt stands in the plan itself.
+    """
+
+    agent: str | None = None
+    source: str = ""
+    text: str
+
+
+class RunWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="run", tag_field="kind"):
+    """A command in the sandbox, run by `/bin/sh -c` in the step's tree. `command` is a template."""
+
+    command: str
+
+
+class UsesWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="uses", tag_field="kind"):
+    """`python:module:function`: an async step program `f(ctx, inputs)`."""
+
+    target: str
+
+
+Work = PromptWork | RunWork | UsesWork
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One node of a plan. Values in `values` (`with:` in a file) and `foreach` are templates (JSON, canonical).
+
+    `foreach` is a template that yields a list; each item runs as the child step `name[key]`; `key` is a template
+    over `item` (default: the index). `max_parallel` bounds children between first start and end.
+    `effect` and `grants` hold for a `run` command. `output` is the JSON Schema of the step's output.
+    `timeout_ms` is the deadline of each single call of the step.
+    """
+
+    budget: Limits | None = None
+    effect: Effect | None = None
+    foreach: msgspec.Raw | None = None
+    grants: Grants = Grants()
+    key: str | None = None
+    max_parallel: int | None = None
+    max_tokens: int | None = None
+    merge: MergePolicy = MergePolicy()
+    model: str | None = None
+    name: str
+    needs: tuple[str, ...] = ()
+    on_error: OnError | None = None
+    output: msgspec.Raw | None = None
+    retry: Retry | None = None
+    timeout_ms: int | None = None
+    values: dict[str, msgspec.Raw] = {}
+    work: Work
+
+
+class Defaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What holds where neither the step nor its agent says otherwise."""
+
+    max_tokens: int | None = None
+    model: str | None = None
+    on_error: OnError = "fail"
+    retry: Retry = Retry()
+    timeout_ms: int | None = None
+
+
+class InputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One input of a plan. Without `default` it must be given."""
+
+    default: msgspec.Raw | None = None
+    description: str = ""
+    type: Literal["string", "integer", "number", "boolean", "array", "object"] = "string"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+    """Steps in plan order (declaration order), the run's budget, its inputs and its outputs (templates).
+
+    `agents` lists the file globs the plan's agents were read from, relative to the plan file.
+    """
+
+    agents: tuple[str, ...] = ()
+    budget: Limits = Limits()
+    defaults: Defaults = Defaults()
+    description: str = ""
+    inputs: dict[str, InputSpec] = {}
+    merge: MergePolicy = MergePolicy()
+    name: str
+    outputs: dict[str, msgspec.Raw] = {}
+    steps: tuple[Step, ...]
+
+    @cached_property
+    def digest(self) -> Digest:
+        """What the plan is, independent of files, lines and comments."""
+        return digest(msgspec.json.encode(self, order="sorted"))
+
+
+class Registry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+    """The agents and tools a run may use, by name; frozen when the run starts."""
+
+    agents: dict[str, AgentSpec] = {}
+    tools: dict[str, ToolSpec] = {}
+
+    @cached_property
+    def digest(self) -> Digest:
+        return digest(msgspec.json.encode(self, order="sorted"))
+
+
+class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+    """What a plan resolved to when the run started.
+
+    `code`: step name -> hash of the source of its Python function. `model`: overrides every model of the plan.
+    `places`: part of the plan (`steps.fix.prompt`) -> `file:line:col`, for messages only.
+    `profiles`: model name -> what is known of it, its price included.
+    """
+
+    code: dict[str, Digest] = {}
+    model: str | None = None
+    places: dict[str, str] = {}
+    profiles: dict[str, ModelProfile] = {}
+    sandbox: str = ""
+
+    @cached_property
+    def digest(self) -> Digest:
+        return digest(msgspec.json.encode(self, order="sorted"))
