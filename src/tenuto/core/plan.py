@@ -78,7 +78,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `foreach` is a template that yields a list; each item runs as the child step `name[key]`; `key` is a template
     over `item` (default: the index). `max_parallel` bounds children between first start and end.
-    `effect` and `grants` hold for a `run` command. `output` is the JSON Schema of the step's output.
+    `effect` and `grants` hold for a `run` command. `output` is the JSON Schema of the step's output; strings in it
+    may be templates (`{"enum": "${{ item.words }}"}`), filled in when the step starts.
     `timeout_ms` is the deadline of each single call of the step.
     """
 
@@ -122,7 +123,8 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """Steps in plan order (declaration order), the run's budget, its inputs and its outputs (templates).
 
-    `agents` lists the file globs the plan's agents were read from, relative to the plan file.
+    `agents` lists the file globs the plan's agents were read from, `tools` the Python modules (`python:module`)
+    whose decorated functions it may use; both as written.
     """
 
     agents: tuple[str, ...] = ()
@@ -134,6 +136,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
     name: str
     outputs: dict[str, msgspec.Raw] = {}
     steps: tuple[Step, ...]
+    tools: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> Digest:
