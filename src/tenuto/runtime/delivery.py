@@ -133,7 +133,7 @@ class Subscriber:
     def reaches(self, other: Subscriber) -> bool:
         """Whether this one is, or waits over however many others for, `other`: then `other` must not wait for it."""
         seen: set[int] = set()
-        ahead = [self]
+        ahead: list[Subscriber] = [self]
         while ahead:
             subscriber = ahead.pop()
             if subscriber is other:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
@@ -236,7 +236,7 @@ class AsyncEventDispatcher:
 
 
 @contextmanager
-def _waiting(asking: Subscriber | None, targets: Sequence[Subscriber]) -> Iterator[None]:
+def _waiting(asking: Subscriber | None, targets: Sequence[Subscriber]) -> Generator[None, None, None]:
     """Note while it lasts that the handler of `asking` waits for `targets`."""
     if asking is None:
         yield
