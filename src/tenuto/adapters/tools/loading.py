@@ -67,15 +67,17 @@ def _import(module_name: str, directory: Path, reference: str) -> ModuleType:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything when imported
         raise UsageError(_blame(error, here), where=reference, fix="it must import without errors") from None
     for name in set(sys.modules) - before:
-        if _is_below(sys.modules[name], here):
-            setattr(sys.modules[name], _MARK, here)
+        loaded = sys.modules[name]
+        if _is_below(loaded, here):
+            setattr(loaded, _MARK, here)
     return module
 
 
 def _make_room(top: str, here: str, reference: str) -> None:
     """Let `here` win over modules of the same names that were loaded for another plan. Others are not touched."""
-    marked = {name for name, module in sys.modules.items() if getattr(module, _MARK, here) != here}
-    for name in marked:
+    # vars(), not getattr(): lazy modules answer every getattr by importing something.
+    other = [name for name, module in sys.modules.items() if getattr(module, "__dict__", {}).get(_MARK, here) != here]
+    for name in other:
         if PathFinder.find_spec(name.partition(".")[0], [here]) is not None:
             del sys.modules[name]
     loaded = sys.modules.get(top)

@@ -1,0 +1,181 @@
+"""Commands in a bubblewrap sandbox: namespaces of their own for processes, network, users, mounts and IPC.
+
+Paths outside the tree and the grants do not exist inside. Nothing survives: the process namespace ends with its
+first process, and that one dies with the engine (`--die-with-parent`). bwrap gets an empty environment and its
+options through a memory file, so that no value shows in a process list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+from contextlib import suppress
+
+from tenuto.adapters.sandboxes.guardian import POLL_S, over_limits
+from tenuto.adapters.sandboxes.launching import launch_arguments, normal_exit_code
+from tenuto.adapters.sandboxes.places import interpreter_prefixes, network_files, system_links
+from tenuto.adapters.sandboxes.supervision import ended, supervise
+from tenuto.errors import SandboxUnavailableError
+from tenuto.ports.tools import Sandbox, SandboxCommand, SandboxResult
+
+__all__ = ["BubblewrapSandbox"]
+
+SCRATCH_BYTES = 256 << 20
+"""Size of the private /tmp and of /dev/shm, each."""
+_ETC = ("ld.so.cache", "alternatives", "passwd", "group", "localtime")
+
+
+class BubblewrapSandbox(Sandbox):
+    """Runs commands by `program`, an absolute path of bwrap 0.8 or newer.
+
+    Limits: output, time and file size as asked; memory for each process by the kernel, and for all together by a
+    look every 50 ms; processes by the kernel, and by the same look where the engine runs as root, whom
+    RLIMIT_NPROC does not bind. A sandbox over a limit is killed, and the last line of `stderr` says why.
+    """
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    @property
+    def name(self) -> str:
+        return "bubblewrap"
+
+    async def run(self, command: SandboxCommand) -> SandboxResult:
+        guest = Guest(self._program, command)
+        try:
+            result = await supervise(
+                guest.process,
+                guest.attend(),
+                stop=guest.stop,
+                timeout_us=command.timeout_us,
+                output_bytes_max=command.output_bytes_max,
+            )
+            # bwrap is gone before its namespace is; nothing may be left when this returns.
+            await guest.gone()
+        finally:
+            guest.close()
+        if not guest.started and not result.timed_out:
+            lines = result.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+            raise SandboxUnavailableError(
+                f"bubblewrap cannot set up a sandbox: {lines[0]}", fix="allow user namespaces, or use --no-sandbox"
+            )
+        note = f"tenuto: killed: {guest.why}\n".encode() if guest.why else b""
+        return SandboxResult(
+            dropped_bytes=result.dropped_bytes,
+            duration_us=result.duration_us,
+            ended="timeout" if result.timed_out else "exit",
+            exit_code=normal_exit_code(result.returncode),
+            stderr=result.stderr + note,
+            stdout=result.stdout,
+        )
+
+
+class Guest:
+    """One started bwrap: the socket that is its command's standard input, and what is known of its processes."""
+
+    def __init__(self, program: str, command: SandboxCommand) -> None:
+        self.started = False
+        self._first = -1
+        self._first_descriptor: int | None = None
+        self.why = ""
+        self._command = command
+        self._control, inside = socket.socketpair()
+        self._control.setblocking(False)
+        self._info, info = os.pipe()
+        options = os.memfd_create("options")
+        try:
+            with open(options, "wb", closefd=False) as file:
+                file.write(b"\0".join(os.fsencode(one) for one in _options(command)) + b"\0")
+            os.lseek(options, 0, os.SEEK_SET)
+            self.process = subprocess.Popen(
+                [
+                    program,
+                    *("--args", str(options), "--info-fd", str(info), "--"),
+                    *launch_arguments(command, wait=True, count_tasks=True),
+                ],
+                stdin=inside.fileno(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env={},
+                pass_fds=(options, info),
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._control.close()
+            os.close(self._info)
+            raise SandboxUnavailableError(f"{program} cannot be started: {error.strerror}") from None
+        finally:
+            inside.close()
+            os.close(info)
+            os.close(options)
+
+    def stop(self) -> None:
+        """Kill all of it. The kernel kills the namespace when its first process, which dies with bwrap, is gone."""
+        self.process.kill()
+        if self._first_descriptor is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._first_descriptor, signal.SIGKILL)
+
+    async def gone(self) -> None:
+        """Return when the namespace has no process any more: its first one ends last."""
+        if self._first_descriptor is not None:
+            await ended(self._first_descriptor)
+
+    def close(self) -> None:
+        self._control.close()
+        os.close(self._info)
+        if self._first_descriptor is not None:
+            os.close(self._first_descriptor)
+
+    async def attend(self) -> None:
+        """Let the command start, feed its standard input, and watch its processes until cancelled."""
+        loop = asyncio.get_running_loop()
+        if await loop.sock_recv(self._control, 1) != b"r":
+            return
+        self._first = int(json.loads(os.read(self._info, 4_096))["child-pid"])
+        self._first_descriptor = os.pidfd_open(self._first)
+        self.started = True
+        await asyncio.gather(self._feed(), self._watch())
+
+    async def _feed(self) -> None:
+        with suppress(OSError):  # a command that ends or closes its input without reading it
+            await asyncio.get_running_loop().sock_sendall(self._control, b"go\n" + self._command.standard_input)
+            self._control.shutdown(socket.SHUT_WR)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            self.why = over_limits(self._first, self._command.processes_max, self._command.memory_bytes_max)
+            if self.why:
+                self.stop()
+                return
+
+
+def _options(command: SandboxCommand) -> list[str]:
+    """bwrap's options. Their order is the order of its mounts: what is below /tmp comes after /tmp."""
+    options = ["--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session"]
+    options += ["--cap-drop", "ALL", "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev"]
+    for scratch in ("/dev/shm", "/tmp"):
+        options += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", scratch]
+    options += ["--ro-bind", "/usr", "/usr"]
+    for path, target in system_links():
+        options += ["--symlink", target, path] if target else ["--ro-bind", path, path]
+    for name in _ETC:
+        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    if command.network:
+        options.append("--share-net")
+        for source, inside in network_files():
+            options += ["--ro-bind-try", source, inside]
+    for path in (*interpreter_prefixes(), *command.readable):
+        options += ["--ro-bind", path, path]
+    for path in (*command.writable, command.directory):
+        options += ["--bind", path, path]
+    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", command.directory, "--clearenv"]
+    for name, value in command.environment.items():
+        options += ["--setenv", name, value]
+    return options

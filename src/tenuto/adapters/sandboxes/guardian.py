@@ -1,0 +1,201 @@
+"""Keeping count of a sandbox's processes, and the small helper process that kills them when the engine is gone.
+
+Imported, it gives the engine `descendants` and `memory_of`. Started as a script (`python -I guardian.py FD`), it is
+the guardian: a child subreaper between engine and command, for sandboxes that have no process namespace to end.
+It reads its orders from the socket FD, starts the command, reports `{"exit": code, "why": text}`, and kills every
+descendant when the command has ended, when a limit is passed, or when the socket closes, which it does also when
+the engine is killed. It imports the standard library only, since its start is part of every command.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+__all__ = ["POLL_S", "descendants", "memory_of", "over_limits"]
+
+POLL_S = 0.05
+"""Seconds between two looks at a sandbox's processes."""
+
+_PR_SET_CHILD_SUBREAPER = 36
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def descendants(root: int) -> dict[int, int]:
+    """Every process below `root` with its number of threads, by pid. Those that end meanwhile may be missing."""
+    found: dict[int, int] = {}
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop()
+        children, threads = _children(pid)
+        if pid != root:
+            found[pid] = threads
+        waiting.extend(child for child in children if child not in found)
+    return found
+
+
+def _children(pid: int) -> tuple[list[int], int]:
+    children: list[int] = []
+    threads = 0
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            threads += 1
+            with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                children.extend(int(child) for child in file.read().split())
+    return children, threads
+
+
+def memory_of(pids: Mapping[int, int], enough: int) -> int:
+    """Bytes of memory that processes hold together; pages they share count once where the sum passes `enough`."""
+    resident = sum(_resident(pid) for pid in pids)
+    return resident if resident <= enough else sum(_proportional(pid) for pid in pids)
+
+
+def _resident(pid: int) -> int:
+    with suppress(OSError, IndexError), open(f"/proc/{pid}/statm", "rb") as file:
+        return int(file.read().split()[1]) * _PAGE
+    return 0
+
+
+def _proportional(pid: int) -> int:
+    with suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+        for line in file:
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) << 10
+    return _resident(pid)
+
+
+def over_limits(root: int, processes_max: int, memory_bytes_max: int) -> str:
+    """Which limit the processes below `root` pass together, in words; empty where none."""
+    pids = descendants(root)
+    count = sum(pids.values())
+    if count > processes_max:
+        return f"more than {processes_max} processes and threads"
+    if memory_of(pids, memory_bytes_max) > memory_bytes_max:
+        return f"more than {memory_bytes_max} bytes of memory"
+    return ""
+
+
+def kill_all() -> None:
+    """Kill every descendant of this process and reap it. They are stopped first, so that none can fork away."""
+    while True:
+        stopped: set[int] = set()
+        while new := set(descendants(os.getpid())) - stopped:
+            for pid in new:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGSTOP)
+            stopped |= new
+        for pid in stopped:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, 0)[0]:
+                pass
+        except ChildProcessError:
+            return
+
+
+def _start_plain(orders: Mapping[str, Any]) -> int:
+    return subprocess.Popen(
+        orders["argv"],
+        cwd=orders["directory"],
+        env=orders["environment"],
+        start_new_session=True,
+    ).pid
+
+
+def _start_sandlock(orders: Mapping[str, Any]) -> tuple[int, Any]:
+    import sandlock
+
+    sandbox = sandlock.Sandbox(
+        fs_readable=orders["readable"],
+        fs_writable=orders["writable"],
+        net_allow=["*:*", "udp://*:*"] if orders["network"] else [],
+        max_memory=orders["memory_bytes_max"],
+        max_processes=orders["processes_max"],
+        max_open_files=orders["files_max"],
+        no_coredump=True,
+        clean_env=True,
+        env=orders["environment"],
+        cwd=orders["directory"],
+    )
+    process = sandbox.popen(orders["argv"])
+    return process.pid or -1, process
+
+
+def _exit_code(status: int) -> int:
+    return os.waitstatus_to_exitcode(status)
+
+
+def guard(control: socket.socket) -> None:
+    """Serve one set of orders: start, watch, kill, report."""
+    orders = json.loads(_line(control))
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    holder: Any = None
+    try:
+        if orders["kind"] == "sandlock":
+            pid, holder = _start_sandlock(orders)
+        else:
+            pid = _start_plain(orders)
+    except Exception as error:  # noqa: BLE001 - whatever keeps a command from starting is reported, in one place
+        control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
+        return
+    # Its own ends of the pipes must not keep them open beyond the command.
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    code, why = _watch(control, pid, orders, holder)
+    kill_all()
+    with suppress(OSError):
+        control.sendall(json.dumps({"exit": code, "why": why}).encode() + b"\n")
+
+
+def _watch(control: socket.socket, pid: int, orders: Mapping[str, Any], holder: Any) -> tuple[int, str]:
+    """Until the command ended, a limit is passed, or the engine is gone: the exit code and what was wrong."""
+    ended = os.pidfd_open(pid)
+    poller = select.poll()
+    poller.register(ended, select.POLLIN)
+    poller.register(control, select.POLLIN | select.POLLHUP)
+    while True:
+        ready = {fd for fd, _ in poller.poll(POLL_S * 1_000)}
+        if ended in ready:
+            return _reaped(pid, holder), ""
+        if control.fileno() in ready:
+            return -signal.SIGKILL, "stopped"
+        why = over_limits(os.getpid(), orders["processes_max"], orders["memory_bytes_max"])
+        if why:
+            return -signal.SIGKILL, why
+
+
+def _reaped(pid: int, holder: Any) -> int:
+    if holder is None:
+        return _exit_code(os.waitpid(pid, 0)[1])
+    status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    if status is None or status.si_code == os.CLD_EXITED:
+        return status.si_status if status else 0
+    return -status.si_status
+
+
+def _line(control: socket.socket) -> bytes:
+    data = b""
+    while not data.endswith(b"\n"):
+        part = control.recv(1 << 16)
+        if not part:
+            raise SystemExit(1)
+        data += part
+    return data
+
+
+if __name__ == "__main__":
+    guard(socket.socket(fileno=int(sys.argv[1])))
+    # Not sys.exit: what a sandbox library would still do at exit has no one left to do it to.
+    os._exit(0)
