@@ -24,6 +24,7 @@ Errors for users are one line: what, where, how to fix. `str(error)` is that lin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 __all__ = [
@@ -84,7 +85,16 @@ class UsageError(TenutoError):
 
 
 class InvalidPlanError(UsageError):
+    """A plan or agent file cannot be used. `errors`: every problem found, this one first; `str`: a line for each."""
+
     code = "invalid_plan"
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "", others: Sequence[InvalidPlanError] = ()) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.errors: tuple[InvalidPlanError, ...] = (self, *others)
+
+    def __str__(self) -> str:
+        return "\n".join((super().__str__(), *map(str, self.errors[1:])))
 
 
 class RefusedRequestError(UsageError):
