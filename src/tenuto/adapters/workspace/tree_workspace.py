@@ -1,0 +1,53 @@
+"""Repositories as values: trees in a blob store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tenuto.adapters.workspace.capture import capture_directory
+from tenuto.adapters.workspace.differences import list_changes, list_files
+from tenuto.adapters.workspace.edit import BlobTreeEdit
+from tenuto.adapters.workspace.merge import merge_trees
+from tenuto.adapters.workspace.scan import CaptureLimits
+from tenuto.adapters.workspace.trees import TreeReader
+from tenuto.core.ids import Digest
+from tenuto.core.merging import MergedTree, MergePlan
+from tenuto.ports.artifacts import BlobStore
+from tenuto.ports.workspace import FileChange, TreeEdit, TreeEntry, WorkingDirectory, Workspace
+
+__all__ = ["TreeWorkspace"]
+
+
+class TreeWorkspace(Workspace):
+    """Trees as blobs of `blobs`; real directories for tools live below `pool_directory`."""
+
+    def __init__(self, blobs: BlobStore, pool_directory: Path, *, limits: CaptureLimits | None = None) -> None:
+        self._reader = TreeReader(blobs)
+        self._pool_directory = pool_directory
+        self._limits = limits or CaptureLimits()
+
+    async def capture(self, directory: Path) -> Digest:
+        return await capture_directory(self._reader, directory, self._limits)
+
+    async def edit(self, tree: Digest) -> TreeEdit:
+        await self._reader.directory(tree)
+        return BlobTreeEdit(self._reader, tree)
+
+    async def directory(self, tree: Digest, *, keep: Sequence[str] = ()) -> WorkingDirectory:
+        raise NotImplementedError
+
+    async def entries(self, tree: Digest) -> Sequence[TreeEntry]:
+        return await list_files(self._reader, tree)
+
+    async def changes(self, before: Digest, after: Digest) -> Sequence[FileChange]:
+        return await list_changes(self._reader, before, after)
+
+    async def patch(self, before: Digest, after: Digest) -> bytes:
+        raise NotImplementedError
+
+    async def merge(self, plan: MergePlan) -> MergedTree:
+        return await merge_trees(self._reader, plan)
+
+    async def close(self) -> None:
+        return None
