@@ -1,0 +1,47 @@
+-- A run's number places its records: id = num * 2^32 + seq, so a journal is one stretch of one table, and the rows
+-- are their own index. Numbers are never used twice: a deleted run keeps its row.
+CREATE TABLE runs (
+    num INTEGER PRIMARY KEY,
+    run TEXT NOT NULL UNIQUE,
+    epoch INTEGER NOT NULL,
+    owner TEXT,
+    deleted_us INTEGER
+);
+
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    body BLOB NOT NULL
+);
+
+-- A rowid table on purpose: keyed by digest alone, bodies would fall on random pages, half of each empty.
+CREATE TABLE blobs (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    body BLOB NOT NULL
+);
+
+CREATE TABLE snapshots (
+    num INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    head BLOB NOT NULL,
+    body BLOB NOT NULL
+);
+
+CREATE TABLE inbox (
+    id INTEGER PRIMARY KEY,
+    num INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    body BLOB NOT NULL,
+    at_us INTEGER NOT NULL,
+    taken INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (num, key)
+);
+
+-- `lost` is set when a run was claimed from a session that had lapsed: it is never renewed again.
+CREATE TABLE sessions (
+    name TEXT PRIMARY KEY,
+    until_us INTEGER NOT NULL,
+    lost INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;

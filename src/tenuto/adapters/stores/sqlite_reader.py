@@ -1,0 +1,158 @@
+"""Reading a SQLite store, with what the store itself can check: gaps, lost ends, rows that are no rows.
+
+A read takes the heads note before it looks at the store, so the note can never run ahead of an intact store.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tenuto.adapters.stores import refusals
+from tenuto.adapters.stores.heads import HeadsNote
+from tenuto.adapters.stores.sqlite_errors import damaged, translated
+from tenuto.adapters.stores.sqlite_schema import connect, prepare
+from tenuto.adapters.stores.sqlite_transaction import RUN_QUERY, SEQ_BITS, RunRow, head_in, record_id
+from tenuto.core.canonical import digest
+from tenuto.core.ids import Digest, RunId
+from tenuto.errors import StorageError
+from tenuto.ports.journal import Head, InboxRow, RunEntry, StoredRecord, StoredSnapshot
+
+__all__ = ["Reader"]
+
+RECORDS_PER_QUERY = 512
+"""A reader holds no transaction open between two of these, so it never keeps the log from being merged."""
+BLOBS_PER_QUERY = 256
+
+_RECORDS = f"SELECT id, hash, body FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {RECORDS_PER_QUERY}"
+_RUNS = """
+SELECT r.num, r.run, r.epoch, r.owner, s.until_us, s.lost, a.id, a.hash, a.body, z.id, z.hash, z.body
+FROM runs r
+LEFT JOIN records a ON a.id = r.num << 32
+LEFT JOIN records z ON z.id = (
+    SELECT id FROM records WHERE id BETWEEN r.num << 32 AND (r.num << 32) + 4294967295 ORDER BY id DESC LIMIT 1
+)
+LEFT JOIN sessions s ON s.name = r.owner
+WHERE r.deleted_us IS NULL ORDER BY r.num
+"""
+
+
+class Reader:
+    """For any thread; one query at a time. A store that is not there yet is empty, and stays unmade."""
+
+    def __init__(self, path: Path, heads: HeadsNote, busy_ms: int) -> None:
+        self._path = path
+        self._heads = heads
+        self._busy_ms = busy_ms
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._numbers: dict[RunId, int] = {}
+        self._closed = False
+
+    def run(self, run: RunId) -> RunRow:
+        """A run and its head, checked against the note. UsageError, DamagedStoreError."""
+        noted = self._noted(run)
+        rows = self._query(RUN_QUERY, (run,))
+        if not rows:
+            lost = self._heads.find(run)
+            raise refusals.unknown_run(run, str(self._path)) if lost is None else self._heads.loss(run, lost, -1)
+        num, epoch, owner, deleted_us = rows[0][:4]
+        if deleted_us is not None:
+            raise refusals.deleted_run(run, str(self._path))
+        try:
+            row = RunRow(num, run, epoch, owner, False, head_in(rows[0]))
+        except ValueError as error:
+            raise damaged(self._path, str(error)) from error
+        if run not in self._numbers:
+            self._numbers[run] = num
+            noted = self._heads.read(num, run)
+            if noted is not None and noted.seq > row.head.seq:
+                # Taken after the look at the store: the run may have moved on in between. Now it is in order.
+                return self.run(run)
+        self._heads.check(run, noted, row.head)
+        return row
+
+    async def records(self, run: RunId, after: int, upto: int | None) -> AsyncIterator[StoredRecord]:
+        row = self.run(run)
+        noted = self._noted(run)
+        last = row.head.seq if upto is None else min(upto, row.head.seq)
+        seq = max(after, -1) + 1
+        while seq <= last:
+            rows = self._query(_RECORDS, (record_id(row.num, seq), record_id(row.num, last)))
+            if not rows:
+                self.run(run)  # refuses where the run was deleted meanwhile
+                raise damaged(self._path, f"the journal of run {run} has no record {seq}")
+            for stored, hashed, body in rows:
+                record = self._record(run, stored, hashed, body, seq)
+                if noted is not None and seq == noted.seq and record.hash != noted.hash:
+                    raise self._heads.loss(run, noted, seq)
+                yield record
+                seq += 1
+
+    def runs(self, lives: Callable[..., bool]) -> Sequence[RunEntry]:
+        entries = []
+        for row in self._query(_RUNS):
+            _, run, epoch, owner, until_us, lost = row[:6]
+            first = self._record(run, row[6], row[7], row[8], 0)
+            last = self._record(run, row[9], row[10], row[11], None)
+            owned = until_us is not None and lives(owner, until_us, lost=bool(lost))
+            entries.append(RunEntry(run, epoch, first, last, owned))
+        return entries
+
+    def asked(self, run: RunId) -> Sequence[InboxRow]:
+        num = self.run(run).num
+        rows = self._query("SELECT key, body, at_us FROM inbox WHERE num = ? AND NOT taken ORDER BY id", (num,))
+        return [InboxRow(run, key, body, at_us) for key, body, at_us in rows]
+
+    def snapshot(self, run: RunId) -> StoredSnapshot | None:
+        num = self.run(run).num
+        rows = self._query("SELECT seq, head, body FROM snapshots WHERE num = ?", (num,))
+        for seq, head, body in rows:
+            if type(head) is bytes and type(body) is bytes:
+                return StoredSnapshot(seq, Digest(head.hex()), body)
+        return None
+
+    def blobs(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+        found: dict[Digest, bytes] = {}
+        for start in range(0, len(digests), BLOBS_PER_QUERY):
+            names = [bytes.fromhex(name) for name in digests[start : start + BLOBS_PER_QUERY]]
+            marks = ", ".join("?" * len(names))
+            for name, body in self._query(f"SELECT digest, body FROM blobs WHERE digest IN ({marks})", names):
+                asked = Digest(name.hex())
+                if type(body) is not bytes or digest(body) != asked:
+                    raise refusals.damaged_blob(asked, str(self._path))
+                found[asked] = body
+        return found
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _noted(self, run: RunId) -> Head | None:
+        num = self._numbers.get(run)
+        return None if num is None else self._heads.read(num, run)
+
+    def _record(self, run: RunId, stored: Any, hashed: Any, body: Any, seq: int | None) -> StoredRecord:
+        found = None if stored is None else stored & ((1 << SEQ_BITS) - 1)
+        if found is None or (seq is not None and found != seq):
+            raise damaged(self._path, f"the journal of run {run} has no record {seq}")
+        if type(hashed) is not bytes or len(hashed) != 32 or type(body) is not bytes:
+            raise damaged(self._path, f"record {found} of run {run} is not what was written")
+        return StoredRecord(found, Digest(hashed.hex()), body)
+
+    def _query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with self._lock, translated(self._path):
+            if self._closed:
+                raise StorageError("the journal was closed", where=str(self._path), fix="open it again")
+            if self._connection is None:
+                if not self._path.exists():
+                    return []
+                prepare(self._path, self._busy_ms)
+                self._connection = connect(self._path, self._busy_ms, writes=False)
+            return self._connection.execute(sql, parameters).fetchall()

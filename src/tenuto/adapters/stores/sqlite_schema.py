@@ -1,0 +1,177 @@
+"""Opening the database file: its format, the checks before it is touched, and its migrations.
+
+The format's version is `PRAGMA user_version`: the number of the last migration. Migrations only go forward.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tenuto.adapters.stores.sqlite_errors import damaged, translated
+from tenuto.errors import NewerStoreError, StorageError
+
+__all__ = ["APPLICATION_ID", "VERSION", "connect", "prepare"]
+
+APPLICATION_ID = 0x74656E75
+"""`tenu`: tells our file from any other SQLite database."""
+VERSION = 1
+PAGE_BYTES = 8192
+CHECKPOINT_PAGES = 2_000
+STATEMENTS_MAX = 256
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def prepare(path: Path, busy_ms: int) -> None:
+    """Make sure that `path` is a store of our version, creating or migrating it if need be.
+
+    DamagedStoreError for a file that is none, NewerStoreError for one that a newer tenuto wrote; both are left as
+    they are, to the byte. StorageError where the file system refuses.
+    """
+    try:
+        found = _version_in(path)
+        if found == VERSION and not _unmerged(path):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path), translated(path):
+            _create_or_migrate(path, busy_ms)
+    except OSError as error:
+        raise StorageError(
+            f"the store cannot be opened ({error.strerror})",
+            where=str(path),
+            fix="check that its folder exists and may be read and written",
+        ) from error
+
+
+def connect(path: Path, busy_ms: int, *, writes: bool) -> sqlite3.Connection:
+    """A connection to a prepared store, for use by one thread at a time. Raises `sqlite3.Error`."""
+    mode = "rw" if path.exists() else "rwc"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=busy_ms / 1_000,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS_MAX,
+    )
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        if not writes:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _version_in(path: Path) -> int:
+    """The version as the file's header has it, 0 for no file; nothing but this read touches the file."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return 0
+    if not header:
+        return 0
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise damaged(path, "it is no SQLite database")
+    version = int.from_bytes(header[60:64], "big")
+    application = int.from_bytes(header[68:72], "big")
+    if (version or application) and application != APPLICATION_ID:
+        raise damaged(path, "it is a SQLite database of another program")
+    _refuse_newer(path, version)
+    return version
+
+
+def _unmerged(path: Path) -> bool:
+    """Whether the version may be in the write-ahead log only, after a crash in the middle of a migration."""
+    log = Path(f"{path}-wal")
+    if not log.exists() or not log.stat().st_size:
+        return False
+    with suppress(sqlite3.OperationalError):
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            with translated(path):
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+        finally:
+            connection.close()
+        _refuse_newer(path, version)
+        return bool(version != VERSION)
+    return True
+
+
+def _refuse_newer(path: Path, version: int) -> None:
+    if version > VERSION:
+        raise NewerStoreError(
+            f"the store has format {version}, this tenuto knows {VERSION}", where=str(path), fix="upgrade tenuto"
+        )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time creates or migrates: setting the journal mode does not wait for others by itself."""
+    descriptor = os.open(f"{path}.opening", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _create_or_migrate(path: Path, busy_ms: int) -> None:
+    connection = connect(path, busy_ms, writes=True)
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        _refuse_newer(path, version)
+        if version == VERSION:
+            return
+        if version == 0:
+            if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                raise damaged(path, "it is a SQLite database of another program")
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        for number, script in _migrations():
+            if number > version:
+                for statement in _statements(script):
+                    connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+        # Into the file itself, so that the next look at its header alone knows the version.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+    _sync_folder(path.parent)
+
+
+def _migrations() -> list[tuple[int, str]]:
+    return [(int(p.name[:4]), p.read_text("utf-8")) for p in sorted(_MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql"))]
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one: `executescript` would commit the transaction they belong to."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

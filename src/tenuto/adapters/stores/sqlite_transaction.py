@@ -1,0 +1,148 @@
+"""What a job may do between BEGIN and COMMIT.
+
+Rows are staged and written by few statements with many rows: Python's `sqlite3` gives up the interpreter lock at
+every step, and beside a busy event loop each step then waits for its turn. What was read of a run is remembered
+between transactions for as long as no other connection has written (`PRAGMA data_version`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tenuto.core.ids import Digest, RunId
+from tenuto.ports.journal import NO_HEAD, Head, StoredRecord
+
+__all__ = ["RUN_QUERY", "SEQ_BITS", "RunRow", "Transaction", "head_in", "record_id"]
+
+SEQ_BITS = 32
+ROWS_MAX = 32
+"""Rows of one INSERT: each count up to this one has its own prepared statement."""
+
+RUN_QUERY = """
+SELECT r.num, r.epoch, r.owner, r.deleted_us, c.id, c.hash FROM runs r LEFT JOIN records c ON c.id = (
+    SELECT id FROM records WHERE id BETWEEN r.num << 32 AND (r.num << 32) + 4294967295 ORDER BY id DESC LIMIT 1
+) WHERE r.run = ?
+"""
+_RECORDS = tuple(
+    f"INSERT INTO records (id, epoch, hash, body) VALUES {', '.join(['(?, ?, ?, ?)'] * rows)}"
+    for rows in range(ROWS_MAX + 1)
+)
+_BLOBS = tuple(
+    f"INSERT OR IGNORE INTO blobs (digest, body) VALUES {', '.join(['(?, ?)'] * rows)}"
+    for rows in range(ROWS_MAX + 1)
+)
+
+
+@dataclass(slots=True)
+class RunRow:
+    """A run as the open transaction sees it, staged changes included."""
+
+    num: int
+    run: RunId
+    epoch: int
+    owner: str | None
+    deleted: bool
+    head: Head
+
+
+def record_id(num: int, seq: int) -> int:
+    return num << SEQ_BITS | seq
+
+
+def head_in(row: Sequence[Any]) -> Head:
+    """The head in a row of (num, epoch, owner, deleted_us, id, hash). ValueError where it cannot be one."""
+    last, hashed = row[4], row[5]
+    if last is None:
+        return NO_HEAD
+    if type(hashed) is not bytes or len(hashed) != 32:
+        raise ValueError("a record's hash is not 32 bytes")
+    return Head(last & 0xFFFF_FFFF, Digest(hashed.hex()))
+
+
+class Transaction:
+    """Belongs to one connection, which belongs to the writer. Jobs change rows only after all of their checks."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._known: dict[RunId, RunRow] = {}
+        self._seen_version = -1
+        self._records: list[tuple[int, int, bytes, bytes]] = []
+        self._blobs: list[tuple[bytes, bytes]] = []
+        self.touched: dict[int, RunRow] = {}
+        """Runs whose head moved (or that were deleted), for the heads note."""
+
+    def begin(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._seen_version:
+            self._known.clear()
+            self._seen_version = version
+        self.touched = {}
+
+    def commit(self) -> None:
+        self._flush()
+        self._connection.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        self._known.clear()
+        self._records.clear()
+        self._blobs.clear()
+        self.touched = {}
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Any other statement, in order with the staged rows."""
+        self._flush()
+        return self._connection.execute(sql, parameters)
+
+    def run(self, run: RunId) -> RunRow | None:
+        known = self._known.get(run)
+        if known is None:
+            row = self.execute(RUN_QUERY, (run,)).fetchone()
+            if row is None:
+                return None
+            known = RunRow(row[0], run, row[1], row[2], row[3] is not None, head_in(row))
+            self._known[run] = known
+        return known
+
+    def add_run(self, run: RunId, epoch: int, owner: str) -> RunRow:
+        cursor = self.execute("INSERT INTO runs (run, epoch, owner) VALUES (?, ?, ?)", (run, epoch, owner))
+        num = cursor.lastrowid
+        assert num is not None
+        row = self._known[run] = RunRow(num, run, epoch, owner, False, NO_HEAD)
+        return row
+
+    def disown(self, owner: str) -> None:
+        """Take all runs of a session away from it."""
+        self.execute("UPDATE runs SET owner = NULL WHERE owner = ?", (owner,))
+        for row in self._known.values():
+            if row.owner == owner:
+                row.owner = None
+
+    def add_records(self, row: RunRow, records: Sequence[StoredRecord]) -> None:
+        base = row.num << SEQ_BITS
+        for record in records:
+            self._records.append((base | record.seq, row.epoch, bytes.fromhex(record.hash), record.body))
+        row.head = Head(records[-1].seq, records[-1].hash)
+        self.touched[row.num] = row
+
+    def add_blobs(self, blobs: Mapping[Digest, bytes]) -> None:
+        for name, body in blobs.items():
+            self._blobs.append((bytes.fromhex(name), body))
+
+    def _flush(self) -> None:
+        if self._records:
+            rows, self._records = self._records, []
+            self._insert(_RECORDS, rows)
+        if self._blobs:
+            pairs, self._blobs = self._blobs, []
+            self._insert(_BLOBS, pairs)
+
+    def _insert(self, statements: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        for start in range(0, len(rows), ROWS_MAX):
+            chunk = rows[start : start + ROWS_MAX]
+            self._connection.execute(statements[len(chunk)], [value for row in chunk for value in row])

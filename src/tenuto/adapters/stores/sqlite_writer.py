@@ -1,0 +1,198 @@
+"""Group commit: all writes of a process, from any number of event loops, in as few commits as there can be.
+
+Jobs that arrive while a commit is under way share the next one. A job checks before it changes anything; one that
+is refused drops only itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from tenuto.adapters.stores.heads import HeadsNote
+from tenuto.adapters.stores.sqlite_errors import breaks_store, damaged, storage_error, translated
+from tenuto.adapters.stores.sqlite_schema import connect, prepare
+from tenuto.adapters.stores.sqlite_transaction import Transaction
+from tenuto.errors import StorageError, TenutoError
+
+__all__ = ["Job", "Writer"]
+
+Result = TypeVar("Result")
+Job = Callable[[Transaction], Result]
+Ticket = tuple[Job[Any], "asyncio.Future[Any]"]
+Outcome = tuple[Any, Exception | None]
+
+JOBS_MAX = 1_000
+"""Jobs of one commit; the rest waits for the next."""
+
+
+class Writer:
+    """Owns the writing connection, which is opened by the first job."""
+
+    def __init__(self, path: Path, heads: HeadsNote, busy_ms: int) -> None:
+        self._path = path
+        self._heads = heads
+        self._busy_ms = busy_ms
+        self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
+        self._lock = threading.Lock()  # held for the whole of a commit
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._transaction: Transaction | None = None
+        self._refusal: StorageError | None = None
+        self._later: list[Job[None]] = []
+
+    async def submit(self, job: Job[Result], *, alone: bool = False) -> Result:
+        """Do a job in a commit; durable on return. TenutoError of the job, StorageError where nothing was written.
+
+        `alone`: the caller's loop has nothing else to do, so the commit may run on its thread.
+        """
+        if alone and self._queue.empty() and self._lock.acquire(blocking=False):
+            try:
+                return self._only(job)
+            finally:
+                self._lock.release()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        if self._thread is None:
+            self._start()
+        self._queue.put((job, future))
+        return await future
+
+    def call(self, job: Job[Result]) -> Result:
+        """Do a job in a commit of its own, on this thread."""
+        with self._lock:
+            return self._only(job)
+
+    def defer(self, job: Job[None]) -> None:
+        """Do a job with the next commit, whenever that is, or when the writer is closed."""
+        self._later.append(job)
+
+    def close(self) -> None:
+        """Finish what was submitted, then refuse. Idempotent."""
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            thread.join()
+        with self._lock:
+            if self._later and self._refusal is None:
+                self._commit([])
+            self._refusal = self._refusal or StorageError(
+                "the journal was closed", where=str(self._path), fix="open it again"
+            )
+            self._transaction = None
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="tenuto-journal", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        open_for_more = True
+        while open_for_more:
+            first = self._queue.get()
+            if first is None:
+                return
+            with self._lock:
+                tickets = [first]
+                while len(tickets) < JOBS_MAX:
+                    try:
+                        ticket = self._queue.get_nowait()
+                    except Empty:
+                        break
+                    if ticket is None:
+                        open_for_more = False
+                        break
+                    tickets.append(ticket)
+                outcomes = self._commit([job for job, _ in tickets])
+            _tell([(future, outcome) for (_, future), outcome in zip(tickets, outcomes, strict=True)])
+
+    def _only(self, job: Job[Result]) -> Result:
+        result: Result
+        result, error = self._commit([job])[0]
+        if error is not None:
+            raise error
+        return result
+
+    def _commit(self, jobs: list[Job[Any]]) -> list[Outcome]:
+        if self._refusal is not None:
+            return [(None, self._refusal)] * len(jobs)
+        try:
+            transaction = self._transaction or self._open()
+        except StorageError as error:
+            return [(None, error)] * len(jobs)
+        later, self._later = self._later, []
+        try:
+            transaction.begin()
+            outcomes = [_attempt(job, transaction) for job in jobs]
+            for job in later:
+                _attempt(job, transaction)
+            transaction.commit()
+        except Exception as error:  # noqa: BLE001 - whatever it was, nothing was written, and every caller must hear of it
+            return [(None, self._rolled_back(transaction, error))] * len(jobs)
+        for num, row in transaction.touched.items():
+            if row.deleted:
+                self._heads.clear(num)
+            else:
+                self._heads.write(num, row.run, row.head)
+        return outcomes
+
+    def _rolled_back(self, transaction: Transaction, error: Exception) -> Exception:
+        try:
+            transaction.roll_back()
+        except sqlite3.Error as second:
+            error = second if breaks_store(second) else error
+        if isinstance(error, sqlite3.Error):
+            answer = storage_error(error, self._path)
+            if breaks_store(error):
+                self._refusal = answer
+            return answer
+        if isinstance(error, ValueError):
+            return damaged(self._path, str(error))
+        return error
+
+    def _open(self) -> Transaction:
+        prepare(self._path, self._busy_ms)
+        with translated(self._path):
+            self._connection = connect(self._path, self._busy_ms, writes=True)
+        self._transaction = Transaction(self._connection)
+        return self._transaction
+
+
+def _attempt(job: Job[Any], transaction: Transaction) -> Outcome:
+    try:
+        return job(transaction), None
+    except TenutoError as refusal:
+        return None, refusal
+
+
+def _tell(settled: list[tuple[asyncio.Future[Any], Outcome]]) -> None:
+    """Resolve futures on their loops, one call for each loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
+    for future, outcome in settled:
+        loops.setdefault(future.get_loop(), []).append((future, outcome))
+    for loop, pairs in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle, pairs)
+        except RuntimeError:
+            # That loop was closed: nobody waits there any more.
+            continue
+
+
+def _settle(pairs: list[tuple[asyncio.Future[Any], Outcome]]) -> None:
+    for future, (result, error) in pairs:
+        if future.done():
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
