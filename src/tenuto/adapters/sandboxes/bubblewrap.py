@@ -175,7 +175,10 @@ def _options(command: SandboxCommand) -> list[str]:
         options += ["--ro-bind", path, path]
     for path in (*command.writable, command.directory):
         options += ["--bind", path, path]
-    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", command.directory, "--clearenv"]
+    # /proc too: bwrap leaves /proc/sys writable for a process whose user is root outside, without any capability.
+    for path in ("/proc", "/dev", "/"):
+        options += ["--remount-ro", path]
+    options += ["--chdir", command.directory, "--clearenv"]
     for name, value in command.environment.items():
         options += ["--setenv", name, value]
     return options

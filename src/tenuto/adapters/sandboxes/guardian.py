@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -113,53 +114,59 @@ def _start_plain(orders: Mapping[str, Any]) -> int:
     ).pid
 
 
-def _start_sandlock(orders: Mapping[str, Any]) -> tuple[int, Any]:
+def _start_sandlock(orders: Mapping[str, Any], scratch: str) -> tuple[int, Any]:
     import sandlock
 
-    sandbox = sandlock.Sandbox(
+    process = sandlock.Sandbox(
         fs_readable=orders["readable"],
-        fs_writable=orders["writable"],
-        net_allow=["*:*", "udp://*:*"] if orders["network"] else [],
+        fs_writable=[*orders["writable"], scratch],
+        net_allow=["*:*"] if orders["network"] else [],
         max_memory=orders["memory_bytes_max"],
         max_processes=orders["processes_max"],
         max_open_files=orders["files_max"],
         no_coredump=True,
         clean_env=True,
-        env=orders["environment"],
+        env={**orders["environment"], "HOME": scratch, "TMPDIR": scratch},
         cwd=orders["directory"],
-    )
-    process = sandbox.popen(orders["argv"])
+    ).popen(orders["argv"])
+    # The Process is returned with its pid: dropping it would end the sandbox.
     return process.pid or -1, process
-
-
-def _exit_code(status: int) -> int:
-    return os.waitstatus_to_exitcode(status)
 
 
 def guard(control: socket.socket) -> None:
     """Serve one set of orders: start, watch, kill, report."""
+    control.set_inheritable(False)
     orders = json.loads(_line(control))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    scratch = f"{orders['scratch']}/tenuto-{os.getpid()}-{os.urandom(8).hex()}"
+    os.mkdir(scratch, 0o700)
+    try:
+        report = _serve(control, orders, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    with suppress(OSError):
+        control.sendall(json.dumps(report).encode() + b"\n")
+
+
+def _serve(control: socket.socket, orders: Mapping[str, Any], scratch: str) -> dict[str, Any]:
     holder: Any = None
     try:
         if orders["kind"] == "sandlock":
-            pid, holder = _start_sandlock(orders)
+            pid, holder = _start_sandlock(orders, scratch)
         else:
             pid = _start_plain(orders)
     except Exception as error:  # noqa: BLE001 - whatever keeps a command from starting is reported, in one place
-        control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
-        return
+        return {"error": f"{type(error).__name__}: {error}"}
     # Its own ends of the pipes must not keep them open beyond the command.
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    code, why = _watch(control, pid, orders, holder)
+    code, why = _watch(control, pid, orders, reap=holder is None)
     kill_all()
-    with suppress(OSError):
-        control.sendall(json.dumps({"exit": code, "why": why}).encode() + b"\n")
+    return {"exit": code, "why": why}
 
 
-def _watch(control: socket.socket, pid: int, orders: Mapping[str, Any], holder: Any) -> tuple[int, str]:
+def _watch(control: socket.socket, pid: int, orders: Mapping[str, Any], *, reap: bool) -> tuple[int, str]:
     """Until the command ended, a limit is passed, or the engine is gone: the exit code and what was wrong."""
     ended = os.pidfd_open(pid)
     poller = select.poll()
@@ -168,21 +175,23 @@ def _watch(control: socket.socket, pid: int, orders: Mapping[str, Any], holder: 
     while True:
         ready = {fd for fd, _ in poller.poll(POLL_S * 1_000)}
         if ended in ready:
-            return _reaped(pid, holder), ""
+            return _code(pid, reap=reap), ""
         if control.fileno() in ready:
-            return -signal.SIGKILL, "stopped"
+            return -signal.SIGKILL, ""
         why = over_limits(os.getpid(), orders["processes_max"], orders["memory_bytes_max"])
         if why:
             return -signal.SIGKILL, why
 
 
-def _reaped(pid: int, holder: Any) -> int:
-    if holder is None:
-        return _exit_code(os.waitpid(pid, 0)[1])
-    status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    if status is None or status.si_code == os.CLD_EXITED:
-        return status.si_status if status else 0
-    return -status.si_status
+def _code(pid: int, *, reap: bool) -> int:
+    """The exit code of an ended child, negative for a signal; reaped only where no library waits for it too."""
+    try:
+        status = os.waitid(os.P_PID, pid, os.WEXITED | (0 if reap else os.WNOWAIT))
+    except ChildProcessError:
+        return 0
+    if status is None:
+        return 0
+    return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
 
 
 def _line(control: socket.socket) -> bytes:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 
-__all__ = ["BIN_SH", "interpreter_bins", "interpreter_prefixes", "network_files", "search_path", "system_links"]
+__all__ = [
+    "found_program",
+    "interpreter_bins",
+    "interpreter_prefixes",
+    "network_files",
+    "search_path",
+    "system_links",
+]
 
-BIN_SH = "/bin/sh"
 _NEVER_A_PREFIX = frozenset({"/", "/usr", "/home", "/root", "/tmp", "/etc", "/var", "/opt"})
 
 
@@ -24,13 +31,10 @@ def interpreter_prefixes() -> tuple[str, ...]:
     )
 
 
-def interpreter_bins() -> tuple[str, ...]:
-    return tuple(f"{prefix}/bin" for prefix in dict.fromkeys((sys.prefix, sys.base_prefix)) if prefix != "/usr")
-
-
 def search_path() -> str:
     """The PATH of a command: the virtual environment of this Python, then the system."""
-    return os.pathsep.join(dict.fromkeys((*interpreter_bins(), "/usr/local/bin", "/usr/bin", "/bin")))
+    bins = [f"{prefix}/bin" for prefix in (sys.prefix, sys.base_prefix)]
+    return os.pathsep.join(dict.fromkeys((*bins, "/usr/local/bin", "/usr/bin", "/bin")))
 
 
 def system_links() -> tuple[tuple[str, str], ...]:
@@ -54,3 +58,8 @@ def found_program(name: str) -> str | None:
     """An absolute path of a program, or None."""
     path = shutil.which(name)
     return os.path.abspath(path) if path else None
+
+
+def existing(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those that exist, once each, in order."""
+    return tuple(dict.fromkeys(path for path in paths if os.path.exists(path)))

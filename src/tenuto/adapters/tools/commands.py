@@ -1,0 +1,159 @@
+"""The built-in tool `run`: a command in the sandbox, in the step's tree as a directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from tenuto.adapters.tools.answers import BadArgumentsError, answer, arguments_of, refusal, schema
+from tenuto.core.tools import ToolCall, ToolSpec
+from tenuto.errors import ToolCallError
+from tenuto.ports.tools import Sandbox, SandboxCommand, SandboxResult, Tool, ToolContext, ToolOutput
+
+__all__ = ["RunTool"]
+
+STREAM_BYTES_MAX = 1 << 20
+COMMAND_CHARS_MAX = 100_000
+TIMEOUT_MS_MAX = 24 * 3_600_000
+
+
+class RunArguments(msgspec.Struct, forbid_unknown_fields=True):
+    command: str
+    timeout_ms: int | None = None
+
+
+class RunTool(Tool):
+    """A shell command, run by `/bin/sh -c`. A non-zero exit is an `error` answer, so a step that runs it fails.
+
+    The command sees PATH, HOME and LANG as given here, what the context adds, and nothing else of the engine's
+    environment. Paths of grants are absolute, or relative to `granted_below`. Output that is no UTF-8 is shown with
+    U+FFFD. A timeout is a ToolCallError; the value else is `{exit_code, stdout, stderr, truncated}`, and where
+    output was dropped `dropped_bytes`.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        *,
+        search_path: str,
+        granted_below: Path | None = None,
+        stream_bytes_max: int = STREAM_BYTES_MAX,
+    ) -> None:
+        self._sandbox = sandbox
+        self._search_path = search_path
+        self._granted_below = granted_below
+        self._stream_bytes_max = stream_bytes_max
+        self._spec = ToolSpec(
+            description="Run a shell command in the repository. It sees only the repository, and no network.",
+            effect="workspace",
+            name="run",
+            output_schema=schema(
+                {
+                    "dropped_bytes": {"minimum": 1, "type": "integer"},
+                    "exit_code": {"type": "integer"},
+                    "stderr": {"type": "string"},
+                    "stdout": {"type": "string"},
+                    "truncated": {"type": "boolean"},
+                },
+                required=("exit_code", "stderr", "stdout", "truncated"),
+            ),
+            parameters=schema(
+                {
+                    "command": {
+                        "description": "run by /bin/sh -c at the top of the repository",
+                        "maxLength": COMMAND_CHARS_MAX,
+                        "minLength": 1,
+                        "type": "string",
+                    },
+                    "timeout_ms": {
+                        "description": "most milliseconds it may take",
+                        "maximum": TIMEOUT_MS_MAX,
+                        "minimum": 1,
+                        "type": "integer",
+                    },
+                },
+                required=("command",),
+            ),
+            tool_id="builtin:run",
+            version="1",
+        )
+
+    @property
+    def spec(self) -> ToolSpec:
+        return self._spec
+
+    async def invoke(self, call: ToolCall, context: ToolContext) -> ToolOutput:
+        try:
+            asked = arguments_of(call, RunArguments)
+            command = await self._command(asked, context)
+        except BadArgumentsError as error:
+            return refusal(str(error))
+        result = await self._sandbox.run(command)
+        if result.ended == "timeout":
+            raise ToolCallError(
+                f"the command did not end within {command.timeout_us / 1e6:g} s",
+                kind="timeout",
+                retryable=True,
+                where=call.call,
+            )
+        return _output(result)
+
+    async def reconcile(self, call: ToolCall) -> ToolOutput | None:  # noqa: ARG002 - repeated, never reconciled
+        return None
+
+    async def _command(self, asked: RunArguments, context: ToolContext) -> SandboxCommand:
+        if "\0" in asked.command or not asked.command.strip():
+            raise BadArgumentsError("command is empty or holds a NUL")
+        try:
+            asked.command.encode()
+        except UnicodeEncodeError:
+            raise BadArgumentsError("command holds a lone surrogate, which is no text") from None
+        timeout_us = context.deadline_us
+        if asked.timeout_ms is not None:
+            timeout_us = min(timeout_us, max(1, asked.timeout_ms) * 1_000)
+        grants = context.grants
+        directory = await context.directory()
+        return SandboxCommand(
+            argv=("/bin/sh", "-c", asked.command),
+            directory=str(directory.path),
+            environment={
+                "HOME": "/tmp",
+                "LANG": "C.UTF-8",
+                "PATH": self._search_path,
+                **context.environment,
+            },
+            network=grants.network,
+            output_bytes_max=self._stream_bytes_max,
+            readable=self._granted(grants.read),
+            timeout_us=timeout_us,
+            writable=self._granted(grants.write),
+        )
+
+    def _granted(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Granted paths as absolute ones. Raises BadArgumentsError for one that is not there."""
+        found = []
+        for path in paths:
+            whole = os.path.expanduser(path)
+            if not os.path.isabs(whole):
+                if self._granted_below is None:
+                    raise BadArgumentsError(f"the granted path {path!r} must be absolute")
+                whole = os.path.join(self._granted_below, whole)
+            if not os.path.exists(whole):
+                raise BadArgumentsError(f"the granted path {path!r} does not exist")
+            found.append(os.path.normpath(whole))
+        return tuple(found)
+
+
+def _output(result: SandboxResult) -> ToolOutput:
+    value = {
+        "exit_code": result.exit_code,
+        "stderr": result.stderr.decode(errors="replace"),
+        "stdout": result.stdout.decode(errors="replace"),
+        "truncated": result.dropped_bytes > 0,
+    }
+    if result.dropped_bytes:
+        value["dropped_bytes"] = result.dropped_bytes
+    output = answer(value)
+    return output if result.exit_code == 0 else ToolOutput(status="error", value=output.value)
