@@ -1,0 +1,50 @@
+"""The public surface: what `import tenuto` gives, and what it costs."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "asyncio",
+    "click",
+    "httpx",
+    "jsonschema_rs",
+    "merge3",
+    "pathspec",
+    "rich",
+    "sqlite3",
+    "ssl",
+    "xllamacpp",
+    "yaml",
+)
+
+
+def public() -> list[str]:
+    names = getattr(importlib.import_module("tenuto"), "__all__", None)
+    if names is None:
+        pytest.skip("tenuto exports nothing yet")
+    return list(names)
+
+
+def test_every_exported_name_exists_and_is_listed() -> None:
+    tenuto = importlib.import_module("tenuto")
+    names = public()
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not hasattr(tenuto, name)] == []
+    assert set(names) <= set(dir(tenuto))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    public()
+    with pytest.raises(AttributeError, match="no_such_name"):
+        importlib.import_module("tenuto").no_such_name  # noqa: B018 - the access is what is tested
+
+
+def test_importing_tenuto_imports_nothing_heavy() -> None:
+    script = f"import sys, tenuto; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
