@@ -28,10 +28,10 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The facts of one file.
 
-    `names`: public names, the most used first (headings in their order, for text). `uses` and `used_by`: other modules of this
-    repository, by path; tests do not count as users.
-    `tested`: how many of `names` appear in the tests, or None where there are no tests to ask. `summary`: the
-    first sentence of the module's docstring, or empty. `words`, `quotes`, `areas`: candidates, best first.
+    `names`: public names, the most mentioned first (for text: headings in their order). `uses` and `used_by`:
+    other modules of this repository, by path; tests do not count as users. `tested`: how many of `names` appear
+    in the tests, or None where there are no tests to ask. `summary`: the first sentence of the module's
+    docstring, or empty. `words`, `quotes`, `areas`: candidates, best first.
     """
 
     areas: tuple[str, ...] = ()

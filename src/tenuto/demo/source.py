@@ -130,8 +130,10 @@ def _public_names(top: Sequence[ast.stmt], *, package: bool) -> tuple[str, ...]:
     if declared is not None:
         return tuple(dict.fromkeys(name for name in declared if name in bound))
     public = {name: shown for name, shown in bound.items() if not name.startswith("_") and name != "*"}
-    return tuple(name for name, shown in public.items() if shown) or tuple(
-        name for name in public if name in variables
+    return (
+        tuple(name for name, shown in public.items() if shown)
+        or tuple(name for name in public if name in variables)
+        or tuple(name for name, shown in bound.items() if shown and not name.startswith("__"))
     )
 
 

@@ -242,14 +242,13 @@ def _prose(one: PythonFile) -> tuple[str, ...]:
 
 
 def _most_used(one: PythonFile, mentions: Mapping[str, int]) -> PythonFile:
-    """With its names and definitions in the order in which the repository uses them, then by length."""
+    """With the names that most files mention first, and of its definitions (no methods) the weightiest first."""
     lines = {definition.name: definition.lines for definition in one.definitions}
-    order = {name: (-mentions[name], -lines.get(name, 0)) for name in one.names}
-    top = [definition for definition in one.definitions if definition.name in order]
+    top = [definition for definition in one.definitions if "." not in definition.name]
     return dataclasses.replace(
         one,
-        definitions=tuple(sorted(top, key=lambda definition: order[definition.name])),
-        names=tuple(sorted(one.names, key=lambda name: order[name])),
+        definitions=tuple(sorted(top, key=lambda top: (-(1 + mentions[top.name]) * top.lines, top.name))),
+        names=tuple(sorted(one.names, key=lambda name: (-mentions[name], -lines.get(name, 0)))),
     )
 
 

@@ -51,7 +51,7 @@ def words_of(texts: Iterable[str], names: Iterable[str] = ()) -> Counter[str]:
     for text in texts:
         found.update(set(split_name(text)))
     for name in names:
-        found.update({word: 2 for word in split_name(name)})
+        found.update(dict.fromkeys(split_name(name), 2))
     return Counter({word: count for word, count in found.items() if _is_candidate(word)})
 
 
