@@ -16,7 +16,7 @@ from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.adapters.stores.sqlite_errors import damaged
 from tenuto.adapters.stores.sqlite_reader import Reader
 from tenuto.adapters.stores.sqlite_sessions import SessionRegistry
-from tenuto.adapters.stores.sqlite_transaction import RunRow, Transaction, record_id
+from tenuto.adapters.stores.sqlite_transaction import RunRow, Transaction, place_of
 from tenuto.adapters.stores.sqlite_writer import Writer
 from tenuto.core.ids import Digest, RunId
 from tenuto.errors import UsageError
@@ -217,8 +217,8 @@ class SqliteJournal(Journal):
             if row is not None and row.deleted:
                 return
             row = _owned(txn, fence)
-            low, high = record_id(row.num, 0), record_id(row.num + 1, 0)
-            txn.execute("DELETE FROM records WHERE id >= ? AND id < ?", (low, high))
+            low, high = place_of(row.num, 0), place_of(row.num + 1, 0)
+            txn.execute("DELETE FROM records WHERE place >= ? AND place < ?", (low, high))
             txn.execute("DELETE FROM snapshots WHERE num = ?", (row.num,))
             txn.execute("DELETE FROM inbox WHERE num = ?", (row.num,))
             txn.execute("UPDATE runs SET deleted_us = ?, owner = NULL WHERE num = ?", (self._clock.now_us(), row.num))
@@ -270,6 +270,8 @@ def _owned(txn: Transaction, fence: Fence) -> RunRow:
 
 
 def _stored_already(txn: Transaction, row: RunRow, records: Sequence[StoredRecord]) -> bool:
-    low, high = record_id(row.num, records[0].seq), record_id(row.num, records[-1].seq)
-    stored = txn.execute("SELECT hash FROM records WHERE id BETWEEN ? AND ? ORDER BY id", (low, high)).fetchall()
+    low, high = place_of(row.num, records[0].seq), place_of(row.num, records[-1].seq)
+    stored = txn.execute(
+        "SELECT hash FROM records WHERE place BETWEEN ? AND ? ORDER BY place", (low, high)
+    ).fetchall()
     return [hashed for (hashed,) in stored] == [bytes.fromhex(record.hash) for record in records]

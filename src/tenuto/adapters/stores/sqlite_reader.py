@@ -15,7 +15,7 @@ from tenuto.adapters.stores import refusals
 from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.adapters.stores.sqlite_errors import damaged, translated
 from tenuto.adapters.stores.sqlite_schema import connect, prepare
-from tenuto.adapters.stores.sqlite_transaction import RUN_QUERY, SEQ_BITS, RunRow, head_in, record_id
+from tenuto.adapters.stores.sqlite_transaction import RUN_QUERY, SEQ_BITS, RunRow, head_in, place_of
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest, RunId
 from tenuto.errors import StorageError
@@ -27,13 +27,16 @@ RECORDS_PER_QUERY = 512
 """A reader holds no transaction open between two of these, so it never keeps the log from being merged."""
 BLOBS_PER_QUERY = 256
 
-_RECORDS = f"SELECT id, hash, body FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {RECORDS_PER_QUERY}"
+_RECORDS = (
+    f"SELECT place, hash, body FROM records WHERE place BETWEEN ? AND ? ORDER BY place LIMIT {RECORDS_PER_QUERY}"
+)
 _RUNS = """
-SELECT r.num, r.run, r.epoch, r.owner, s.until_us, s.lost, a.id, a.hash, a.body, z.id, z.hash, z.body
+SELECT r.num, r.run, r.epoch, r.owner, s.until_us, s.lost, a.place, a.hash, a.body, z.place, z.hash, z.body
 FROM runs r
-LEFT JOIN records a ON a.id = r.num << 32
-LEFT JOIN records z ON z.id = (
-    SELECT id FROM records WHERE id BETWEEN r.num << 32 AND (r.num << 32) + 4294967295 ORDER BY id DESC LIMIT 1
+LEFT JOIN records a ON a.place = r.num << 32
+LEFT JOIN records z ON z.place = (
+    SELECT place FROM records WHERE place BETWEEN r.num << 32 AND (r.num << 32) + 4294967295
+    ORDER BY place DESC LIMIT 1
 )
 LEFT JOIN sessions s ON s.name = r.owner
 WHERE r.deleted_us IS NULL ORDER BY r.num
@@ -81,7 +84,7 @@ class Reader:
         last = row.head.seq if upto is None else min(upto, row.head.seq)
         seq = max(after, -1) + 1
         while seq <= last:
-            rows = self._query(_RECORDS, (record_id(row.num, seq), record_id(row.num, last)))
+            rows = self._query(_RECORDS, (place_of(row.num, seq), place_of(row.num, last)))
             if not rows:
                 self.run(run)  # refuses where the run was deleted meanwhile
                 raise damaged(self._path, f"the journal of run {run} has no record {seq}")

@@ -15,19 +15,20 @@ from typing import Any
 from tenuto.core.ids import Digest, RunId
 from tenuto.ports.journal import NO_HEAD, Head, StoredRecord
 
-__all__ = ["RUN_QUERY", "SEQ_BITS", "RunRow", "Transaction", "head_in", "record_id"]
+__all__ = ["RUN_QUERY", "SEQ_BITS", "RunRow", "Transaction", "head_in", "place_of"]
 
 SEQ_BITS = 32
 ROWS_MAX = 32
 """Rows of one INSERT: each count up to this one has its own prepared statement."""
 
 RUN_QUERY = """
-SELECT r.num, r.epoch, r.owner, r.deleted_us, c.id, c.hash FROM runs r LEFT JOIN records c ON c.id = (
-    SELECT id FROM records WHERE id BETWEEN r.num << 32 AND (r.num << 32) + 4294967295 ORDER BY id DESC LIMIT 1
+SELECT r.num, r.epoch, r.owner, r.deleted_us, c.place, c.hash FROM runs r LEFT JOIN records c ON c.place = (
+    SELECT place FROM records WHERE place BETWEEN r.num << 32 AND (r.num << 32) + 4294967295
+    ORDER BY place DESC LIMIT 1
 ) WHERE r.run = ?
 """
 _RECORDS = tuple(
-    f"INSERT INTO records (id, epoch, hash, body) VALUES {', '.join(['(?, ?, ?, ?)'] * rows)}"
+    f"INSERT INTO records (place, epoch, hash, body) VALUES {', '.join(['(?, ?, ?, ?)'] * rows)}"
     for rows in range(ROWS_MAX + 1)
 )
 _BLOBS = tuple(
@@ -48,12 +49,12 @@ class RunRow:
     head: Head
 
 
-def record_id(num: int, seq: int) -> int:
+def place_of(num: int, seq: int) -> int:
     return num << SEQ_BITS | seq
 
 
 def head_in(row: Sequence[Any]) -> Head:
-    """The head in a row of (num, epoch, owner, deleted_us, id, hash). ValueError where it cannot be one."""
+    """The head in a row of (num, epoch, owner, deleted_us, place, hash). ValueError where it cannot be one."""
     last, hashed = row[4], row[5]
     if last is None:
         return NO_HEAD

@@ -1,5 +1,4 @@
--- A run's number places its records: id = num * 2^32 + seq, so a journal is one stretch of one table, and the rows
--- are their own index. Numbers are never used twice: a deleted run keeps its row.
+-- Numbers are never used twice: a deleted run keeps its row.
 CREATE TABLE runs (
     num INTEGER PRIMARY KEY,
     run TEXT NOT NULL UNIQUE,
@@ -8,8 +7,11 @@ CREATE TABLE runs (
     deleted_us INTEGER
 );
 
+-- place = num * 2^32 + seq. Not the key itself: rows keyed by place would make runs that append at the same time
+-- write a page each, where they now share the last one (measured: twice the processor time of a commit).
 CREATE TABLE records (
     id INTEGER PRIMARY KEY,
+    place INTEGER NOT NULL UNIQUE,
     epoch INTEGER NOT NULL,
     hash BLOB NOT NULL,
     body BLOB NOT NULL
