@@ -1,0 +1,142 @@
+"""Plan files: from YAML, prompts, schemas and agents to one self-contained `Plan`, with the place of every part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tenuto.adapters.plans.agent_file import load_agent
+from tenuto.adapters.plans.agent_keys import BUILTIN_TOOLS
+from tenuto.adapters.plans.plan_keys import PLAN, PlanParts
+from tenuto.adapters.plans.reading import Reading
+from tenuto.adapters.plans.text import read_bytes
+from tenuto.adapters.plans.yaml_document import Document, KeyPath, read_yaml, written
+from tenuto.core.agents import AgentSpec
+from tenuto.core.plan import Plan
+from tenuto.core.problems import Problem, shorten
+from tenuto.core.validation import validate_plan
+from tenuto.errors import InvalidPlanError
+
+__all__ = ["AGENTS_MAX", "LoadedPlan", "load_plan", "read_plan"]
+
+AGENTS_MAX = 1_000
+"""Agent files of one plan."""
+
+_PLACES_DEPTH = 3
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPlan:
+    """A plan, its agents, and where its parts stand: `steps.fix.prompt` -> `fix.plan.yaml:12:5`.
+
+    Files in `places` are named relative to `directory`, the directory of the plan file.
+    """
+
+    plan: Plan
+    places: dict[str, str]
+    agents: dict[str, AgentSpec]
+    directory: Path
+
+
+def load_plan(path: Path, tools: Collection[str] | None = None) -> LoadedPlan:
+    """Read and validate a plan file.
+
+    `tools` are the names of all tools there are. Without it the built-in ones are taken, unless the plan lists
+    modules of tools: those are not imported here, so tool names stay unchecked until `validate_plan` is called
+    with them. Raises InvalidPlanError, a line for each of up to 20 problems, and nothing else.
+    """
+    return read_plan(read_bytes(path, path.as_posix()), path, tools)
+
+
+def read_plan(data: bytes, path: Path, tools: Collection[str] | None = None) -> LoadedPlan:
+    """As `load_plan`, from bytes that stand for the file at `path`; the files it names are read beside it."""
+    directory = path.parent
+    document = read_yaml(data, path.as_posix())
+    reading = Reading(document, directory)
+    parts: PlanParts = reading.take(PLAN, document.value, ())
+    reading.finish()
+    plan = parts.plan
+    if "name" not in document.value:
+        plan = msgspec.structs.replace(plan, name=_stem(path))
+    places = _places(document, path.name)
+    places |= {part: f"{source}:1:1" for part, source in reading.sources.items()}
+    agents, agent_places = _load_agents(reading, plan.agents, parts.agents)
+    reading.finish()
+    places |= agent_places
+    if tools is None and not plan.tools:
+        tools = BUILTIN_TOOLS
+    shown = {part: (directory / place).as_posix() for part, place in places.items()}
+    validate_plan(plan, agents, tools, shown)
+    kept = {part: place for part, place in places.items() if part.count(".") + part.count("[") < _PLACES_DEPTH}
+    return LoadedPlan(plan, kept, agents, directory)
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"(?:\.plan)?\.ya?ml\Z", "", path.name) or "plan"
+
+
+def _places(document: Document, file: str) -> dict[str, str]:
+    """Each part of a plan to its place: keys where there are keys, else items."""
+    places = {"": f"{file}:1:1"}
+    for path, mark in document.values.items():
+        if path:
+            at = document.keys.get(path, mark)
+            places[written(path)] = f"{file}:{at.line}:{at.column}"
+    return places
+
+
+def _load_agents(
+    reading: Reading, globs: tuple[str, ...], inline: Mapping[str, AgentSpec]
+) -> tuple[dict[str, AgentSpec], dict[str, str]]:
+    """The agents of all files the globs match, in order of name, and the places of their parts."""
+    agents = dict(inline)
+    files: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for index, glob in enumerate(globs):
+        at: KeyPath = ("agents", index) if ("agents", index) in reading.document.values else ("agents",)
+        for file in _matches(reading, glob, at):
+            if file in files.values():
+                continue
+            if len(files) >= AGENTS_MAX:
+                reading.note(at, f"the plan has more than {AGENTS_MAX} agents", "write a narrower pattern")
+                return agents, places
+            try:
+                loaded = load_agent(reading.directory / file, (reading.directory / file).as_posix())
+            except InvalidPlanError as error:
+                reading.problems += [Problem("", e.what, e.fix, e.where) for e in error.errors]
+                continue
+            name = loaded.agent.name
+            if name in agents:
+                what = f"two agents are named {shorten(name)}: in {files[name]} and {file}"
+                reading.note(at, what, "rename one, or write a narrower pattern")
+                continue
+            agents[name] = loaded.agent
+            files[name] = file
+            places |= {part: _relative(place, reading.directory) for part, place in loaded.places.items()}
+    return dict(sorted(agents.items())), places
+
+
+def _matches(reading: Reading, glob: str, at: KeyPath) -> list[str]:
+    """Files relative to the plan's directory, in order of name."""
+    directory = reading.directory
+    if not _WILD.search(glob):
+        if not (directory / glob).is_file():
+            reading.note(at, f"the file {shorten(glob)} is not there", "create it, or correct the path")
+            return []
+        return [glob]
+    try:
+        found = [path for path in directory.glob(glob) if path.is_file()]
+    except (ValueError, NotImplementedError, OSError, IndexError):
+        reading.note(at, f"{shorten(glob)} is no pattern of files", "write one such as agents/*.md")
+        return []
+    return sorted(_relative(path.as_posix(), directory) for path in found)
+
+
+def _relative(place: str, directory: Path) -> str:
+    prefix = directory.as_posix() + "/"
+    return place[len(prefix) :] if directory != Path(".") and place.startswith(prefix) else place

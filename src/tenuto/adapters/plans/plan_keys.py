@@ -1,0 +1,266 @@
+"""The keys of a plan file: one table for the reader and for the JSON Schema that editors use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tenuto.adapters.plans.agent_keys import INLINE_AGENT
+from tenuto.adapters.plans.kinds import (
+    COUNT,
+    DURATION,
+    FLAG,
+    JSON,
+    MODEL,
+    NAME,
+    PAUSE,
+    RELATIVE,
+    TEXT,
+    choice,
+    list_of,
+    mapping_of,
+)
+from tenuto.adapters.plans.limit_keys import RUN_LIMITS, STEP_LIMITS
+from tenuto.adapters.plans.reading import Field, Kind, Reading, Shape, Unreadable, described
+from tenuto.adapters.plans.referenced_files import OUTPUT_SCHEMA, PROMPT
+from tenuto.adapters.plans.yaml_document import KeyPath
+from tenuto.core.agents import AgentSpec
+from tenuto.core.merging import MergePolicy
+from tenuto.core.plan import Defaults, InputSpec, Plan, PromptWork, Retry, RunWork, Step, UsesWork
+from tenuto.core.plan_inputs import fits
+from tenuto.core.tools import Grants
+
+__all__ = ["PLAN", "STEP", "PlanParts"]
+
+_WORKS = ("prompt", "run", "uses")
+_ON_ERROR = choice("fail", "continue", "skip")
+
+
+def _retry(values: dict[str, Any], _path: KeyPath) -> Retry:
+    return Retry(**_renamed(values, backoff="backoff_ms"))
+
+
+RETRY = Shape(
+    "retry",
+    (
+        Field("attempts", COUNT, "Starts of the step, the first one included"),
+        Field("tries", COUNT, "Repeats of one call for transport reasons (429, 5xx), the first one included"),
+        Field("backoff", PAUSE, "Pause before the second one; doubled each time"),
+    ),
+    _retry,
+)
+
+
+def _defaults(values: dict[str, Any], _path: KeyPath) -> Defaults:
+    return Defaults(**_renamed(values, timeout="timeout_ms"))
+
+
+_NEAREST = (
+    Field("model", MODEL, "The model, as provider:name"),
+    Field("max_tokens", COUNT, "Tokens of the longest reply"),
+    Field("timeout", DURATION, "Deadline of each single call"),
+    Field("retry", RETRY, "What is tried again, and how often"),
+    Field("on_error", _ON_ERROR, "fail: the run fails; continue: dependents see the error; skip: they are skipped"),
+)
+
+DEFAULTS = Shape("defaults", _NEAREST, _defaults)
+
+GRANTS = Shape(
+    "grants",
+    (
+        Field("read", list_of(TEXT, "paths"), "Paths outside the tree that may be read"),
+        Field("write", list_of(TEXT, "paths"), "Paths outside the tree that may be written"),
+        Field("network", FLAG, "Whether the network may be used"),
+        Field("env", list_of(TEXT, "names"), "Environment variables that are passed on"),
+        Field("secrets", list_of(TEXT, "names"), "Secrets that are passed on"),
+    ),
+    lambda values, _path: Grants(**values),
+    later=("hosts",),
+)
+
+INPUT = Shape(
+    "an input",
+    (
+        Field("type", choice("string", "integer", "number", "boolean", "array", "object"), "Type of the value"),
+        Field("default", JSON, "Taken where the input is not given; without it the input is required"),
+        Field("description", TEXT, "What the input is for"),
+    ),
+    lambda values, _path: InputSpec(**values),
+    check=lambda value: _default_problems(value),
+)
+
+
+def _default_problems(value: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    kind = value.get("type", "string")
+    if not isinstance(kind, str) or "default" not in value or fits(kind, value["default"]):
+        return []
+    return [("default", f"the default is no {kind}, but {described(value['default'])}", "change type or default")]
+
+
+def _merge(reading: Reading, value: Any, path: KeyPath) -> MergePolicy:
+    if value == "fail":
+        return MergePolicy()
+    if value == "agent" or (isinstance(value, dict) and "agent" in value):
+        raise Unreadable("merging by an agent is not in this version", "write fail or {prefer: STEP}")
+    if isinstance(value, dict) and set(value) == {"prefer"}:
+        prefer = reading.take(NAME, value["prefer"], (*path, "prefer"))
+        return MergePolicy(kind="prefer", prefer=prefer if isinstance(prefer, str) else None)
+    raise Unreadable(
+        f"merge is fail or an object with prefer, not {described(value)}", "write fail or {prefer: STEP}"
+    )
+
+
+MERGE = Kind(
+    _merge,
+    {
+        "oneOf": [
+            {"const": "fail"},
+            {
+                "type": "object",
+                "properties": {"prefer": NAME.schema},
+                "required": ["prefer"],
+                "additionalProperties": False,
+            },
+        ]
+    },
+)
+
+
+def _needs(reading: Reading, value: Any, path: KeyPath) -> tuple[str, ...]:
+    needs: tuple[str, ...] = _NAMES.read(reading, [value] if isinstance(value, str) else value, path)
+    return needs
+
+
+_NAMES = list_of(NAME, "step names")
+NEEDS = Kind(_needs, {"oneOf": [_NAMES.schema, NAME.schema]})
+
+
+def _key(reading: Reading, value: Any, path: KeyPath) -> str:
+    text: str = TEXT.read(reading, value, path)
+    if not text:
+        raise Unreadable("the key is empty", "write an expression over item, such as ${{ item.name }}")
+    return text
+
+
+def _step_problems(value: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    works = [work for work in _WORKS if work in value]
+    if not works:
+        return [("", "a step has exactly one of prompt, run and uses; this has none", "add run: or prompt:")]
+    if len(works) > 1:
+        return [
+            (works[1], f"a step has exactly one of prompt, run and uses; this has {' and '.join(works)}", "split it")
+        ]
+    if "agent" in value and works[0] != "prompt":
+        return [("agent", f"only a prompt step has an agent, and this is a {works[0]} step", "remove agent")]
+    return [
+        (key, f"{key} has no meaning in a run step", f"remove {key}")
+        for key in ("model", "max_tokens")
+        if key in value and works[0] == "run"
+    ]
+
+
+def _step(values: dict[str, Any], path: KeyPath) -> Step:
+    work: PromptWork | RunWork | UsesWork
+    agent = values.pop("agent", None)
+    if "prompt" in values:
+        prompt = values.pop("prompt")
+        work = PromptWork(agent=agent, source=prompt.source, text=str(prompt))
+    elif "run" in values:
+        work = RunWork(command=values.pop("run"))
+    else:
+        work = UsesWork(target=values.pop("uses"))
+    renamed = _renamed(values, timeout="timeout_ms")
+    renamed["values"] = renamed.pop("with", {})
+    return Step(name=str(path[-1]), work=work, **renamed)
+
+
+STEP = Shape(
+    "a step",
+    (
+        Field("prompt", PROMPT, "An agent's task: text with ${{ }}, or the path of a .md or .txt file"),
+        Field("run", TEXT, "A command for /bin/sh -c, in the sandbox and the step's tree"),
+        Field("uses", TEXT, "A Python step program: python:MODULE:FUNCTION"),
+        Field("agent", NAME, "The agent that does the prompt"),
+        Field("needs", NEEDS, "Steps that must have ended before"),
+        Field("with", mapping_of(JSON, "values"), "Named values for the prompt, command or program"),
+        Field("foreach", JSON, "A list, or an expression that yields one: the step runs for each item"),
+        Field("key", Kind(_key, TEXT.schema), "Name of each item's child step, such as ${{ item.name }}"),
+        Field("max_parallel", COUNT, "Children of foreach under way at once"),
+        Field("output", OUTPUT_SCHEMA, "JSON Schema of the output, or the path of a .json or .yaml file"),
+        *_NEAREST,
+        Field("budget", STEP_LIMITS, "Part of the plan's budget set aside for the step"),
+        Field("merge", MERGE, "How conflicts between the trees of needed steps are settled"),
+        Field("grants", GRANTS, "What the step may touch beyond its tree"),
+        Field("effect", choice("read", "workspace", "idempotent", "once"), "What a run command does to the world"),
+    ),
+    _step,
+    later=("approval", "fallback", "if", "keep", "memory", "plan", "reads", "repeat", "requires", "role", "wait"),
+    check=_step_problems,
+    extra_schema={"oneOf": [{"required": [work]} for work in _WORKS]},
+)
+
+
+def _version(_reading: Reading, value: Any, _path: KeyPath) -> int:
+    if value != 1 or isinstance(value, (bool, float)):
+        raise Unreadable(f"this reads plans of format 1, not {described(value)}", "write tenuto: 1")
+    return 1
+
+
+def _agents(reading: Reading, value: Any, path: KeyPath) -> Any:
+    """A tuple of globs, or a dict of agents written in the plan."""
+    if isinstance(value, dict):
+        return _INLINE.read(reading, value, path)
+    return _GLOBS.read(reading, [value] if isinstance(value, str) else value, path)
+
+
+_GLOBS = list_of(RELATIVE, "files of agents")
+_INLINE = mapping_of(INLINE_AGENT, "agents")
+AGENTS = Kind(_agents, {"oneOf": [_GLOBS.schema, RELATIVE.schema, _INLINE.schema]})
+
+
+class PlanParts(NamedTuple):
+    """A plan as its file has it, and the agents that are written in the same file."""
+
+    plan: Plan
+    agents: dict[str, AgentSpec]
+
+
+def _plan(values: dict[str, Any], _path: KeyPath) -> PlanParts:
+    values.pop("tenuto", None)
+    agents = values.pop("agents", ())
+    inline = agents if isinstance(agents, dict) else {}
+    named = {name: msgspec.structs.replace(agent, name=name) for name, agent in inline.items()}
+    values["agents"] = () if isinstance(agents, dict) else agents
+    values["steps"] = tuple(values["steps"].values())
+    values.setdefault("name", "")
+    return PlanParts(Plan(**values), named)
+
+
+def _step_name(name: str) -> str | None:
+    return "the name end is taken by the end of the plan" if name == "end" else None
+
+
+PLAN = Shape(
+    "a plan",
+    (
+        Field("tenuto", Kind(_version, {"const": 1}), "Format of the file"),
+        Field("name", TEXT, "Name of the plan; else the file's name"),
+        Field("description", TEXT, "What the plan is for"),
+        Field("inputs", mapping_of(INPUT, "inputs"), "What a run is given"),
+        Field("budget", RUN_LIMITS, "At most what a run spends"),
+        Field("agents", AGENTS, "Markdown files of agents, as globs relative to the plan; or agents by name"),
+        Field("tools", list_of(TEXT, "modules"), "Python modules of tools: python:MODULE"),
+        Field("defaults", DEFAULTS, "What holds where a step and its agent do not say otherwise"),
+        Field("steps", mapping_of(STEP, "steps", check_name=_step_name), "The steps, in plan order", required=True),
+        Field("outputs", mapping_of(JSON, "values"), "What the run yields, as values with ${{ }}"),
+        Field("merge", MERGE, "How conflicts between the trees of last steps are settled"),
+    ),
+    _plan,
+    later=("mcp", "memory", "policy"),
+)
+
+
+def _renamed(values: dict[str, Any], **names: str) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in values.items()}

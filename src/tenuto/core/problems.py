@@ -1,0 +1,65 @@
+"""Problems found in a plan: what is wrong with which part, where that is written, and how to fix it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from tenuto.errors import InvalidPlanError
+
+__all__ = ["PROBLEMS_MAX", "Problem", "did_you_mean", "refuse", "shorten"]
+
+PROBLEMS_MAX = 20
+"""Problems that are shown together."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong with one part of a plan. `place` is `file:line:col` where it is known already."""
+
+    path: str
+    what: str
+    fix: str
+    place: str = ""
+
+
+def refuse(problems: Iterable[Problem], places: Mapping[str, str]) -> None:
+    """Raise one InvalidPlanError that holds all the problems; return if there are none."""
+    errors = [
+        InvalidPlanError(
+            f"{problem.path}: {problem.what}" if problem.path else problem.what,
+            where=problem.place or _place(problem.path, places),
+            fix=problem.fix,
+        )
+        for problem in problems
+    ]
+    if errors:
+        first = errors[0]
+        raise InvalidPlanError(first.what, where=first.where, fix=first.fix, others=errors[1:])
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """How to fix an unknown name: the nearest known one, else `otherwise`, else the first few known ones."""
+    names = list(known)
+    near = difflib.get_close_matches(name[:64], names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    if otherwise:
+        return otherwise
+    shown = ", ".join(sorted(names)[:12]) + (", ..." if len(names) > 12 else "")
+    return f"use one of: {shown}" if names else "there is none"
+
+
+def _place(path: str, places: Mapping[str, str]) -> str:
+    """The place of a part, else of the nearest part around it."""
+    while path:
+        if path in places:
+            return places[path]
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return places.get("", "")
+
+
+def shorten(name: str) -> str:
+    """A text from outside as one short printable piece of a message."""
+    cut = name if len(name) <= 60 else name[:57] + "..."
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else "?" for c in cut)
