@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 from tenuto.adapters.workspace.trees import EXECUTABLE, FILE, SYMLINK
 
-__all__ = ["Body", "Files", "Stamp", "mode_of", "stamp_of"]
+__all__ = ["Body", "Files", "Stamp", "mode_of", "remove_directory", "stamp_of"]
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -54,10 +54,14 @@ def mode_of(mode: int) -> str | None:
 
 
 class Files:
-    """The files below `root`. Keeps the directory used last open, since neighbours come together."""
+    """The files below `root`. Keeps the directory used last open, since neighbours come together.
 
-    def __init__(self, root: Path) -> None:
+    `exact`: files are made with mode 644 or 755 and directories with 755, whatever the process's umask says.
+    """
+
+    def __init__(self, root: Path, *, exact: bool = False) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._exact = exact
         self._parent: tuple[str, int] | None = None
 
     def __enter__(self) -> Self:
@@ -99,6 +103,8 @@ class Files:
                         raise
                     os.mkdir(name, 0o777, dir_fd=at)
                     below = os.open(name, _DIRECTORY_FLAGS, dir_fd=at)
+                    if self._exact:
+                        os.fchmod(below, 0o755)
             finally:
                 os.close(at)
             at = below
@@ -155,7 +161,9 @@ class Files:
             left = memoryview(data)
             while left:
                 left = left[os.write(opened, left) :]
-            if mode == EXECUTABLE:
+            if self._exact:
+                os.fchmod(opened, 0o755 if mode == EXECUTABLE else 0o644)
+            elif mode == EXECUTABLE:
                 allowed = os.fstat(opened).st_mode
                 os.fchmod(opened, stat.S_IMODE(allowed | (allowed & 0o444) >> 2))
             if sync:
@@ -189,6 +197,27 @@ class Files:
                 continue
             except OSError:
                 return
+
+
+def remove_directory(name: str | Path, *, inside: int | None = None) -> None:
+    """Remove a directory and all below it, whatever permissions its files have. Links are never followed."""
+    try:
+        opened = os.open(name, _DIRECTORY_FLAGS, dir_fd=inside)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=inside)
+        opened = os.open(name, _DIRECTORY_FLAGS, dir_fd=inside)
+    try:
+        os.fchmod(opened, 0o700)
+        with os.scandir(opened) as listing:
+            entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in listing]
+        for below, is_directory in entries:
+            if is_directory:
+                remove_directory(below, inside=opened)
+            else:
+                os.unlink(below, dir_fd=opened)
+    finally:
+        os.close(opened)
+    os.rmdir(name, dir_fd=inside)
 
 
 def _drain(opened: int, size: int) -> bytes:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from tenuto.adapters.workspace.capture import capture_directory
 from tenuto.adapters.workspace.differences import list_changes, list_files
+from tenuto.adapters.workspace.directory import PooledDirectory
 from tenuto.adapters.workspace.edit import BlobTreeEdit
 from tenuto.adapters.workspace.merge import merge_trees
+from tenuto.adapters.workspace.patch import patch_between
+from tenuto.adapters.workspace.pool import DirectoryPool
 from tenuto.adapters.workspace.scan import CaptureLimits
 from tenuto.adapters.workspace.trees import TreeReader
 from tenuto.core.ids import Digest
@@ -24,7 +27,7 @@ class TreeWorkspace(Workspace):
 
     def __init__(self, blobs: BlobStore, pool_directory: Path, *, limits: CaptureLimits | None = None) -> None:
         self._reader = TreeReader(blobs)
-        self._pool_directory = pool_directory
+        self._pool = DirectoryPool(self._reader, pool_directory)
         self._limits = limits or CaptureLimits()
 
     async def capture(self, directory: Path) -> Digest:
@@ -35,7 +38,8 @@ class TreeWorkspace(Workspace):
         return BlobTreeEdit(self._reader, tree)
 
     async def directory(self, tree: Digest, *, keep: Sequence[str] = ()) -> WorkingDirectory:
-        raise NotImplementedError
+        slot, files = await self._pool.take(tree)
+        return PooledDirectory(self._reader, self._pool, slot, tree, files, keep, self._limits)
 
     async def entries(self, tree: Digest) -> Sequence[TreeEntry]:
         return await list_files(self._reader, tree)
@@ -44,10 +48,10 @@ class TreeWorkspace(Workspace):
         return await list_changes(self._reader, before, after)
 
     async def patch(self, before: Digest, after: Digest) -> bytes:
-        raise NotImplementedError
+        return await patch_between(self._reader, before, after)
 
     async def merge(self, plan: MergePlan) -> MergedTree:
         return await merge_trees(self._reader, plan)
 
     async def close(self) -> None:
-        return None
+        await self._pool.close()
