@@ -25,11 +25,11 @@ def drawn() -> dict[str, tuple[str | None, str]]:
 
 
 def defined() -> dict[str, type[errors.TenutoError]]:
-    found: dict[str, type[errors.TenutoError]] = {}
-    for name, value in vars(errors).items():
-        if inspect.isclass(value) and issubclass(value, errors.TenutoError):
-            found[name] = value
-    return found
+    return {
+        name: value
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, errors.TenutoError)
+    }
 
 
 def test_every_exception_is_drawn_and_exported() -> None:
