@@ -15,16 +15,19 @@ INLINE_MAX = 16 * 1024
 """Bytes of the longest body that a record carries itself; longer ones live in the artifact store."""
 
 
+ABSENT = msgspec.Raw(b"")
+
+
 class Content(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The canonical bytes of a JSON value, named by their digest.
 
-    `raw` is None where only the reference is at hand: in a record whose body is over `INLINE_MAX` bytes. The
+    `raw` is `ABSENT` where only the reference is at hand: in a record whose body is over `INLINE_MAX` bytes. The
     shell fills it in (`filled`) before the kernel sees the event, so the kernel never reads a blob.
     """
 
     digest: Digest
     length: int
-    raw: msgspec.Raw | None = None
+    raw: msgspec.Raw = ABSENT
 
     @classmethod
     def of(cls, value: Any) -> Content:
@@ -37,9 +40,14 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return cls(digest=digest(data), length=len(data), raw=msgspec.Raw(data))
 
     @property
+    def at_hand(self) -> bool:
+        """Whether the body is here and not only its name."""
+        return self.raw is not ABSENT
+
+    @property
     def data(self) -> bytes:
         """The canonical bytes. Raises LookupError where only the reference is at hand."""
-        if self.raw is None:
+        if not self.at_hand:
             raise LookupError(f"the body {self.digest} is not at hand")
         return bytes(self.raw)
 
@@ -50,7 +58,7 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     def stored(self) -> Content:
         """As a record carries it: without the body where that is too long."""
-        return self if self.length <= INLINE_MAX or self.raw is None else Content(self.digest, self.length)
+        return self if self.length <= INLINE_MAX or not self.at_hand else Content(self.digest, self.length)
 
     def filled(self, data: bytes) -> Content:
         """With the body put back. The caller has verified `data` against the digest."""

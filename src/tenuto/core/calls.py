@@ -1,0 +1,279 @@
+"""Making the calls: rendering a request from plan and state, its bound, its fingerprint, and the record of intent.
+
+Everything is computed from the state whenever it is needed, on resume and replay too: that is what lets replay
+notice one changed character.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from tenuto.core.budget import NOTHING, Amount
+from tenuto.core.canonical import canonical, digest
+from tenuto.core.commands import CallModel, CallTool, Command, Conclude
+from tenuto.core.content import Content
+from tenuto.core.events.call import CallParked, ModelCallRequested, Part, ToolCallRequested
+from tenuto.core.events.program import AskAgent, AskModel, AskTool
+from tenuto.core.frames import read_reply
+from tenuto.core.ids import Digest, Position
+from tenuto.core.ledger import missing, model_hold
+from tenuto.core.models import Message, ModelConfig
+from tenuto.core.scope import step_scope
+from tenuto.core.seeds import call_seed
+from tenuto.core.spec import AgentWork
+from tenuto.core.state import AgentFrame, Call, CommandFrame, ExecutionState, ProgramFrame, StepState
+from tenuto.core.tools import Effect
+from tenuto.core.work import work_of
+
+__all__ = ["output_schema", "request_call"]
+
+_TOOL_CALL = Amount(tool_calls=1)
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class _ModelPrint(msgspec.Struct, frozen=True, gc=False):
+    """What a model call's fingerprint is the hash of."""
+
+    config: ModelConfig
+    parts: tuple[Digest, ...]
+    what: str = "model"
+
+
+class _ToolPrint(msgspec.Struct, frozen=True, gc=False):
+    """What a tool call's fingerprint is the hash of. `grants` are those of a `run` step."""
+
+    arguments: Digest
+    grants: Digest | None
+    tool: str
+    tree: Digest | None
+    version: str
+    what: str = "tool"
+
+
+def request_call(state: ExecutionState, call: Call) -> Command:
+    """The command of a call that has a place, or the record that it is parked."""
+    step = state.steps[call.path]
+    if call.kind == "model":
+        return _model_call(state, call, step)
+    return _tool_call(state, call, step)
+
+
+def _remaining_us(state: ExecutionState, timeout_ms: int | None) -> int | None:
+    """The deadline of a call: its own, and what the run's time leaves."""
+    own = None if timeout_ms is None else timeout_ms * 1000
+    if state.time_limit_us is None:
+        return own
+    left = max(1, state.time_limit_us - state.active_us)
+    return left if own is None else min(own, left)
+
+
+def _parked(state: ExecutionState, call: Call, need: Amount) -> Conclude | None:
+    if missing(state, call.account, need) == NOTHING:
+        return None
+    free = state.account(call.account).free
+    return Conclude(CallParked(call=call.position, free=free, need=need, try_number=call.try_number))
+
+
+# --- model calls ----------------------------------------------------------------------------------------------
+
+
+def _model_call(state: ExecutionState, call: Call, step: StepState) -> Command:
+    work = work_of(state.spec, step)
+    agent = work.agent_for(step, call.position)
+    frame = step.frame
+    if isinstance(frame, AgentFrame):
+        messages, parts, new, extends = _conversation(state, step, frame, agent, call)
+        schema = output_schema(state, step)
+    elif isinstance(frame, ProgramFrame):
+        ask = frame.open_asks[call.position.rpartition("/")[2]]
+        if not isinstance(ask, AskModel):
+            raise AssertionError(f"{call.position} is no model call")
+        messages = _asked_messages(agent, ask)
+        parts = new = tuple(_part(m) for m in messages)
+        extends = None
+        schema = None if ask.schema is None else ask.schema.raw
+    else:
+        raise AssertionError(f"{step.path} makes no model calls")
+    schema_bytes = b"" if schema is None else bytes(schema)
+    config = ModelConfig(
+        max_tokens=agent.max_tokens,
+        model=agent.model,
+        output_schema=digest(schema_bytes) if schema_bytes else None,
+        prompt_version=agent.prompt_version,
+        seed=call_seed(state.seed, call.position),
+        tools=agent.tool_digests,
+    )
+    length = sum(part.length for part, _ in parts) + agent.tools_length + len(schema_bytes)
+    need = model_hold(agent, length)
+    parked = _parked(state, call, need)
+    if parked is not None:
+        return parked
+    fingerprint = hashlib.sha256(_encode(_ModelPrint(config, tuple(part.digest for part, _ in parts)))).hexdigest()
+    event = ModelCallRequested(
+        agent=agent.agent,
+        call=call.position,
+        config=config,
+        extends=extends,
+        fingerprint=Digest(fingerprint),
+        hold=need,
+        parts=tuple(part for part, _ in new),
+        try_number=call.try_number,
+    )
+    blobs = tuple((part.digest, body) for part, body in new if body is not None)
+    timeout = _remaining_us(state, work.spec.timeout_ms)
+    return CallModel(event, messages, agent.tools, schema, blobs, timeout)
+
+
+_Parts = tuple[tuple[Part, bytes | None], ...]
+
+
+def _part(message: Message) -> tuple[Part, bytes]:
+    body = _encode(message)
+    return Part(digest(body), len(body)), body
+
+
+def _named(content: Content) -> tuple[Part, None]:
+    """A part that an earlier record carries."""
+    return Part(content.digest, content.length), None
+
+
+def _conversation(
+    state: ExecutionState, step: StepState, frame: AgentFrame, agent: AgentWork, call: Call
+) -> tuple[tuple[Message, ...], _Parts, _Parts, Position | None]:
+    """All messages so far; all parts; those that the call before did not have; and that call."""
+    messages: list[Message] = []
+    if agent.system:
+        messages.append(Message(role="system", text=agent.system))
+    messages.append(Message(role="user", text=_task(state, step)))
+    parts: list[tuple[Part, bytes | None]] = [_part(message) for message in messages]
+    for exchange in frame.exchanges:
+        reply = read_reply(exchange.reply)
+        messages.append(Message(role="assistant", text=reply.text, tool_calls=reply.tool_calls))
+        parts.append(_named(exchange.reply))
+        for asked, result in zip(reply.tool_calls, exchange.results, strict=True):
+            if result is None:
+                raise AssertionError(f"{call.position}: {asked.name} has no result yet")
+            messages.append(
+                Message(role="tool", text=result.data.decode(), tool_call_id=asked.id, tool_name=asked.name)
+            )
+            parts.append(_named(result))
+        if exchange.correction:
+            messages.append(Message(role="user", text=exchange.correction))
+            parts.append(_part(messages[-1]))
+    known = len(frame.parts) if call.try_number == 1 else 0
+    return tuple(messages), tuple(parts), tuple(parts[known:]), frame.last_call if known else None
+
+
+def _task(state: ExecutionState, step: StepState) -> str:
+    if isinstance(step.asked, AskAgent):
+        value = step.asked.task.value
+        return value if isinstance(value, str) else step.asked.task.data.decode()
+    template = state.spec.step(step.name).prompt
+    if template is None:
+        raise AssertionError(f"{step.path} has no prompt")
+    return template.render(step_scope(state, step))
+
+
+def _asked_messages(agent: AgentWork, ask: AskModel) -> tuple[Message, ...]:
+    system = agent.system if ask.system is None else str(ask.system.value)
+    prompt = ask.prompt.value
+    text = prompt if isinstance(prompt, str) else ask.prompt.data.decode()
+    user = Message(role="user", text=text)
+    return (Message(role="system", text=system), user) if system else (user,)
+
+
+def output_schema(state: ExecutionState, step: StepState) -> msgspec.Raw | None:
+    """The JSON Schema that a step's output must meet; templates in it filled in."""
+    if isinstance(step.asked, AskAgent):
+        return None if step.asked.schema is None else step.asked.schema.raw
+    spec = state.spec.step(step.name)
+    if spec.output is None:
+        return None
+    if spec.output_fixed is not None:
+        return spec.output_fixed
+    return msgspec.Raw(canonical(spec.output.evaluate(step_scope(state, step))))
+
+
+# --- tool calls -----------------------------------------------------------------------------------------------
+
+
+def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
+    parked = _parked(state, call, _TOOL_CALL) if call.hold == NOTHING else None
+    if parked is not None:
+        return parked
+    name, arguments, agent = _tool_ask(state, call, step)
+    spec = state.spec.registry.tools.get(name)
+    compiled = state.spec.step(step.name)
+    is_command = isinstance(step.frame, CommandFrame)
+    effect: Effect = compiled.effect if is_command else spec.effect if spec is not None else "read"
+    version = spec.version if spec is not None else ""
+    tree = _tree_of(state, step, call)
+    grants = compiled.step.grants
+    # An outside effect is the same effect whatever the tree was: its key must survive a later attempt's other tree.
+    outside = effect in ("once", "idempotent")
+    fingerprint = Digest(
+        hashlib.sha256(
+            _encode(
+                _ToolPrint(
+                    arguments=arguments.digest,
+                    grants=None if grants.nothing else digest(_encode(grants)),
+                    tool=name,
+                    tree=None if outside else tree,
+                    version=version,
+                )
+            )
+        ).hexdigest()
+    )
+    number = step.keys_seen.get(fingerprint, 0) - (call.try_number > 1)
+    key = digest(f"{state.run}\0{step.path}\0{fingerprint}\0{max(0, number)}".encode())
+    answered = step.answers.get(key) if outside and call.try_number == 1 else None
+    event = ToolCallRequested(
+        agent=agent,
+        answered_by=None if answered is None else answered[0],
+        arguments=arguments,
+        call=call.position,
+        effect=effect,
+        fingerprint=fingerprint,
+        hold=_TOOL_CALL if answered is None else NOTHING,
+        key=key,
+        tool=name,
+        tree=tree,
+        try_number=call.try_number,
+        version=version,
+    )
+    if answered is not None:
+        return Conclude(event)
+    timeout = compiled.timeout_ms if is_command or compiled.timeout_ms is not None else None
+    if timeout is None and spec is not None:
+        timeout = spec.timeout_ms
+    return CallTool(event, _remaining_us(state, timeout))
+
+
+def _tool_ask(state: ExecutionState, call: Call, step: StepState) -> tuple[str, Content, str | None]:
+    """Which tool, with what, asked for by whom."""
+    frame = step.frame
+    ordinal = call.position.rpartition("/")[2]
+    if isinstance(frame, AgentFrame):
+        ask = read_reply(frame.exchanges[-1].reply).tool_calls[int(ordinal) - frame.base]
+        agent = work_of(state.spec, step).agent
+        return ask.name, Content.of_bytes(bytes(ask.arguments)), agent.agent if agent else None
+    if isinstance(frame, ProgramFrame):
+        asked = frame.open_asks[ordinal]
+        if not isinstance(asked, AskTool):
+            raise AssertionError(f"{call.position} is no tool call")
+        return asked.tool, asked.arguments, None
+    template = state.spec.step(step.name).command
+    if template is None:
+        raise AssertionError(f"{step.path} has no command")
+    arguments: dict[str, Any] = {"command": template.render(step_scope(state, step))}
+    return "run", Content.of(arguments), None
+
+
+def _tree_of(state: ExecutionState, step: StepState, call: Call) -> Digest:
+    frame = step.frame
+    if isinstance(frame, ProgramFrame):
+        return frame.trees[call.position.rpartition("/")[2].rpartition(".")[0]]
+    return step.out_tree or state.tree

@@ -1,0 +1,59 @@
+"""The closed union of commands: what the kernel wants done. Each carries the fact that is journaled before it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from tenuto.core.events import Derived
+from tenuto.core.events.call import CallInDoubt, MergeRequested, ModelCallRequested, ToolCallRequested
+from tenuto.core.events.program import TimerSet
+from tenuto.core.ids import Digest
+from tenuto.core.models import Message, ToolSchema
+
+__all__ = ["CallModel", "CallTool", "Command", "Conclude", "MergeTrees", "ReconcileCall", "SetTimer", "intent"]
+
+
+class Conclude(NamedTuple):
+    """Nothing to do outside: the fact is all."""
+
+    event: Derived
+
+
+class CallModel(NamedTuple):
+    """`blobs` are the parts of the request that no earlier record names, by digest."""
+
+    event: ModelCallRequested
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSchema, ...]
+    output_schema: msgspec.Raw | None
+    blobs: tuple[tuple[Digest, bytes], ...]
+    timeout_us: int | None
+
+
+class CallTool(NamedTuple):
+    event: ToolCallRequested
+    timeout_us: int | None
+
+
+class MergeTrees(NamedTuple):
+    event: MergeRequested
+
+
+class SetTimer(NamedTuple):
+    event: TimerSet
+
+
+class ReconcileCall(NamedTuple):
+    """Ask a tool what became of a call in doubt."""
+
+    event: CallInDoubt
+
+
+Command = Conclude | CallModel | CallTool | MergeTrees | SetTimer | ReconcileCall
+
+
+def intent(command: Command) -> Derived:
+    """The fact that is durable before the command is carried out."""
+    return command.event

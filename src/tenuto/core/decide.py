@@ -1,0 +1,217 @@
+"""`decide(state) -> command`: the next thing to do, or nothing. Reads the state alone: same state, same answer.
+
+One command at a time, since the fact of each changes the state; `settle` in `core.turn` asks until all is waiting.
+The order is fixed: what a failure or cancellation ends, calls that need attention, calls that wait for a place
+(first come first served), steps that are due (plan order), and when nothing can move: money, then the end.
+"""
+
+from __future__ import annotations
+
+from tenuto.core.budget import NOTHING, Amount
+from tenuto.core.calls import request_call
+from tenuto.core.commands import Command, Conclude, MergeTrees, ReconcileCall, SetTimer
+from tenuto.core.content import Content
+from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused, MergeRequested
+from tenuto.core.events.program import TimerSet
+from tenuto.core.events.run import ParkedCall, RunEnded, RunExhausted
+from tenuto.core.events.step import StepCancelled
+from tenuto.core.ids import Digest, Position, StepPath
+from tenuto.core.joins import joined_tree
+from tenuto.core.ledger import RUN, payment
+from tenuto.core.results import result_digest
+from tenuto.core.scope import run_scope
+from tenuto.core.seeds import backoff_ms
+from tenuto.core.state import Call, ExecutionState, StepState
+from tenuto.core.stepping import decide_step, merge_again
+
+__all__ = ["decide", "idle", "outstanding_timers"]
+
+
+def decide(state: ExecutionState) -> Command | None:
+    """What should happen next; None = wait for the next input."""
+    if state.status not in ("running", "cancelling"):
+        return None
+    if state.failing is not None or state.status == "cancelling":
+        command = _cancel_next(state)
+        if command is not None or state.status == "cancelling":
+            return command or _end(state)
+    if state.attend:
+        return _attend(state, state.calls[state.attend[0]])
+    call = _admitted(state)
+    if call is not None:
+        return request_call(state, call)
+    if state.agenda is not None:
+        return decide_step(state, state.steps[StepPath(state.agenda.label)])
+    if state.unfinished == 0:
+        return _end(state)
+    if (state.parked or state.queue) and (idle(state) or state.pass_after is not None):
+        return _pay(state)
+    return None
+
+
+def idle(state: ExecutionState) -> bool:
+    """Whether nothing can move: no call open, no timer running, nobody asked, no program told something."""
+    return not (state.open_calls or state.merges_open or state.timers or state.people or state.fed)
+
+
+def outstanding_timers(state: ExecutionState) -> dict[str, int]:
+    """Timers that a resuming engine must set again: name -> due time. Their records stand already."""
+    return dict(state.timers)
+
+
+# --- calls ----------------------------------------------------------------------------------------------------
+
+
+def _attend(state: ExecutionState, call: Call) -> Command:
+    if call.status == "backoff":
+        step = state.spec.step(state.steps[call.path].name)
+        wait = backoff_ms(
+            state.seed, f"{call.position}#{call.failures}", base_ms=step.retry.backoff_ms, number=call.failures
+        )
+        due = state.at + max(wait, call.retry_after_ms) * 1000
+        return SetTimer(TimerSet(due_us=due, timer=call.position, try_number=call.try_number + 1, why="try"))
+    if call.kind == "merge":
+        return merge_again(state, call)
+    if call.kind == "model":
+        return Conclude(CallLost(call=call.position, kept=call.hold, try_number=call.try_number))
+    if call.reconcilable:
+        return ReconcileCall(CallInDoubt(asks="tool", call=call.position, try_number=call.try_number))
+    return Conclude(CallInDoubt(asks="person", call=call.position, try_number=call.try_number))
+
+
+def _admitted(state: ExecutionState) -> Call | None:
+    """The call that gets the next free place, if there is one."""
+    if not state.queue or state.open_calls >= state.max_parallel or _out_of_time(state):
+        return None
+    first: tuple[int, ...] | None = None
+    chosen = ""
+    for group, waiting in state.queue.items():
+        if (first is None or waiting.order < first) and _has_place(state, group):
+            first, chosen = waiting.order, waiting.label
+    return state.calls[Position(chosen)] if chosen else None
+
+
+def _has_place(state: ExecutionState, group: str) -> bool:
+    if not group:
+        return True
+    agent = state.spec.registry.agents[group.removeprefix("agent:")]
+    return agent.at_once is None or state.group_open.get(group, 0) < agent.at_once
+
+
+def _out_of_time(state: ExecutionState) -> bool:
+    return state.time_limit_us is not None and state.active_us >= state.time_limit_us
+
+
+# --- money ----------------------------------------------------------------------------------------------------
+
+
+def _pay(state: ExecutionState) -> Command | None:
+    """Look at the parked calls once, in plan order; pay those that can be paid; if none can, refuse."""
+    if _out_of_time(state):
+        return Conclude(_exhausted(state, "time")) if idle(state) else None
+    parked = sorted((c for c in state.calls.values() if c.status == "parked"), key=lambda c: c.order)
+    for call in parked:
+        if state.pass_after is not None and call.order <= state.pass_after:
+            continue
+        moved = payment(state, call)
+        if moved is not None:
+            return Conclude(moved)
+    if state.pass_after is not None or not parked:
+        return None
+    for call in parked:
+        step = state.steps[call.path]
+        if step.asked is not None or state.spec.step(step.name).on_error != "fail":
+            return Conclude(CallRefused(call=call.position, need=call.need))
+    return Conclude(_exhausted(state, "budget"))
+
+
+def _exhausted(state: ExecutionState, why: str) -> RunExhausted:
+    parked = sorted((c for c in state.calls.values() if c.status == "parked"), key=lambda c: c.order)
+    free = {}
+    accounts = {RUN, *state.accounts, *state.spec.index}
+    for dimension in state.spec.plan.budget.limited:
+        free[dimension] = sum(getattr(state.account(name).free, dimension) for name in accounts)
+    return RunExhausted(
+        free=Amount(**free) if free else NOTHING,
+        parked=tuple(ParkedCall(call=c.position, need=c.need) for c in parked),
+        why="time" if why == "time" else "budget",
+    )
+
+
+# --- ends -----------------------------------------------------------------------------------------------------
+
+
+def _cancel_next(state: ExecutionState) -> Command | None:
+    """Steps after the first failing one (or all) end now: their open calls are lost, then they are cancelled."""
+    after = state.failing if state.status == "running" else None
+    steps = state.spec.plan.steps
+    for i in range(state.sweep, len(steps)):
+        step = state.steps[StepPath(steps[i].name)]
+        if step.ended or (after is not None and step.order <= after):
+            continue
+        return cancel(state, _deepest(state, step))
+    return None
+
+
+def _deepest(state: ExecutionState, step: StepState) -> StepState:
+    """The first unfinished child below a step, or the step itself: children end before parents."""
+    children = [s for s in state.steps.values() if s.parent == step.path and not s.ended]
+    return _deepest(state, min(children, key=lambda s: s.order)) if children else step
+
+
+def cancel(state: ExecutionState, step: StepState) -> Command:
+    """The next record towards the cancellation of a step without unfinished children."""
+    for call in sorted((c for c in state.calls.values() if c.path == step.path), key=lambda c: c.order):
+        if call.status in ("open", "lost") and call.kind != "merge" and call.hold != NOTHING:
+            return Conclude(CallLost(call=call.position, kept=call.hold, try_number=call.try_number))
+    return Conclude(StepCancelled(path=step.path))
+
+
+def _end(state: ExecutionState) -> Command | None:
+    if state.status == "cancelling":
+        return _ended(state, "cancelled", state.tree, state.why)
+    if state.failing is not None:
+        failed = next(s for s in state.spec.plan.steps if state.spec.index[s.name] == state.failing[0])
+        step = state.steps[StepPath(failed.name)]
+        why = step.error.message if step.error is not None else "failed"
+        return _ended(state, "failed", state.tree, why, failed=step.path)
+    tree = state.final_tree
+    if tree is None:
+        if state.merges_open:
+            return None
+        joined = joined_tree(state, state.spec.ends, state.spec.plan.merge)
+        if not isinstance(joined, str):
+            return MergeTrees(MergeRequested(call=Position("end/0/0"), plan=joined))
+        tree = joined
+    elif state.why:
+        return _ended(state, "failed", state.tree, state.why)
+    try:
+        outputs = state.spec.outputs
+        value = None if outputs is None else Content.of(outputs.evaluate(run_scope(state)))
+    except ValueError as error:
+        return _ended(state, "failed", tree, f"outputs: {error}")
+    return _ended(state, "ok", tree, "", outputs=value)
+
+
+def _ended(
+    state: ExecutionState,
+    status: str,
+    tree: Digest,
+    error: str,
+    *,
+    failed: StepPath | None = None,
+    outputs: Content | None = None,
+) -> Command:
+    result = result_digest(state, tree)
+    return Conclude(
+        RunEnded(
+            error=error,
+            failed_step=failed,
+            in_doubt=state.in_doubt,
+            outputs=outputs,
+            result=result,
+            spent=state.spent,
+            status="ok" if status == "ok" else "failed" if status == "failed" else "cancelled",
+            tree=tree,
+        )
+    )

@@ -1,0 +1,76 @@
+"""What happens to a run as a whole."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tenuto.core.budget import NOTHING, Amount, Limits
+from tenuto.core.content import Content
+from tenuto.core.ids import Digest, Position, RunId, StepPath
+
+__all__ = ["ParkedCall", "RunCancelled", "RunEnded", "RunExhausted", "RunResumed", "RunStarted"]
+
+
+class RunStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Input, always seq 0. `plan`, `registry` and `lock` are digests of bodies in the store.
+
+    `tree` is the repository as the run found it; `repository` and `commit` say where that was, for `apply`.
+    """
+
+    budget: Limits = Limits()
+    commit: str | None = None
+    inputs: Content
+    lock: Digest
+    logic: int
+    max_parallel: int
+    plan: Digest
+    registry: Digest
+    repository: str = ""
+    run: RunId
+    seed: str
+    tree: Digest
+
+
+class RunResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Input: an engine opened the run again. Open calls of the engine before are lost or in doubt from here."""
+
+    add_budget: Amount = NOTHING
+    add_time_ms: int = 0
+    logic: int
+    max_parallel: int
+
+
+class RunCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Input: somebody cancelled the run. After it no call starts."""
+
+    asked_at_us: int = 0
+    reason: str = ""
+    who: str = ""
+
+
+class ParkedCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    call: Position
+    need: Amount
+
+
+class RunExhausted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Derived: nothing can be paid any more; the run stops, its calls stay parked. `resume` may go on."""
+
+    free: Amount = NOTHING
+    parked: tuple[ParkedCall, ...] = ()
+    why: Literal["budget", "time"] = "budget"
+
+
+class RunEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Derived: the last record. `result` is the result digest; `tree` the final tree."""
+
+    error: str = ""
+    failed_step: StepPath | None = None
+    in_doubt: Amount = NOTHING
+    outputs: Content | None = None
+    result: Digest
+    spent: Amount = NOTHING
+    status: Literal["ok", "failed", "cancelled"]
+    tree: Digest

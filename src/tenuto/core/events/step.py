@@ -1,0 +1,93 @@
+"""What happens to a step."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tenuto.core.budget import Amount
+from tenuto.core.ids import Digest, Position, StepPath
+
+__all__ = [
+    "AttemptFailed",
+    "Failure",
+    "StepCancelled",
+    "StepCompleted",
+    "StepExpanded",
+    "StepFailed",
+    "StepSkipped",
+    "StepStarted",
+]
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error as a value. `kind` is a short name to decide by, `message` one line for people and models."""
+
+    call: Position | None = None
+    kind: str
+    message: str
+
+
+class StepStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Derived: an attempt begins. `key` is the step key; `agent` the hash of the agent's spec.
+
+    `asked_by` is the position of the ask that made a child step.
+    """
+
+    account: Amount | None = None
+    agent: Digest | None = None
+    asked_by: Position | None = None
+    attempt: int
+    key: Digest
+    path: StepPath
+    tree: Digest
+
+
+class StepExpanded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Derived: a `foreach` knows its children. `share` is the account of each."""
+
+    items: Digest
+    keys: tuple[str, ...]
+    path: StepPath
+    share: Amount | None = None
+    tree: Digest
+
+
+class StepCompleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Derived: the step's output and output tree; `leaf` is its part of the result digest."""
+
+    leaf: Digest
+    output: Digest
+    path: StepPath
+    tree: Digest
+
+
+class StepFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Derived: no attempt is left. The step's output tree is its input tree."""
+
+    error: Failure
+    leaf: Digest
+    path: StepPath
+    tree: Digest
+
+
+class StepSkipped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Derived: a step that it needs failed or was skipped under `on_error: skip`."""
+
+    because: StepPath
+    leaf: Digest
+    path: StepPath
+    tree: Digest
+
+
+class StepCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Derived: the run was cancelled, or a step before it in plan order failed the run."""
+
+    path: StepPath
+
+
+class AttemptFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Derived: this attempt is over; the retry policy says what follows."""
+
+    attempt: int
+    error: Failure
+    path: StepPath

@@ -1,0 +1,157 @@
+"""The ledger of a run as a fold: holds, charges, what was lost, and who pays a call that its account cannot.
+
+For every account and limited dimension `free = granted - spent - held`, and never negative except after an overrun
+that a provider caused. The sum of everything granted is the run's limit at all times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tenuto.core.agenda import Order
+from tenuto.core.budget import DIMENSIONS, NOTHING, Account, Amount, add, shortfall, subtract
+from tenuto.core.events.budget import BudgetMoved, Moved
+from tenuto.core.models import Price, Usage
+from tenuto.core.spec import PLENTY, AgentWork
+from tenuto.core.state import Call, ExecutionState, StepState
+
+__all__ = [
+    "RUN",
+    "charge",
+    "hold",
+    "keep",
+    "missing",
+    "model_hold",
+    "model_usage",
+    "payment",
+    "release",
+    "split",
+]
+
+RUN = "(run)"
+"""The account of what belongs to no step; its name is none that a step can have."""
+
+
+def model_hold(agent: AgentWork, input_bytes: int) -> Amount:
+    """The worst case of a model call: one token for each UTF-8 byte of input, and all of its max tokens."""
+    input_tokens = input_bytes + agent.overhead_tokens
+    return Amount(
+        input_tokens=input_tokens,
+        iterations=1,
+        model_calls=1,
+        output_tokens=agent.max_tokens,
+        tokens=input_tokens + agent.max_tokens,
+        usd_micros=_price(agent.profile.price, input_tokens, agent.max_tokens),
+    )
+
+
+def model_usage(agent: AgentWork, usage: Usage) -> Amount:
+    """What a model call really cost."""
+    return Amount(
+        input_tokens=usage.input_tokens,
+        iterations=1,
+        model_calls=1,
+        output_tokens=usage.output_tokens,
+        tokens=usage.input_tokens + usage.output_tokens,
+        usd_micros=_price(agent.profile.price, usage.input_tokens, usage.output_tokens),
+    )
+
+
+def _price(price: Price | None, input_tokens: int, output_tokens: int) -> int:
+    """Rounded up, so that the ledger is never below the bill."""
+    if price is None:
+        return 0
+    return -(-(input_tokens * price.input_micros + output_tokens * price.output_micros) // 1_000_000)
+
+
+def hold(account: Account, amount: Amount) -> Account:
+    return Account(
+        granted=account.granted, held=add(account.held, amount), in_doubt=account.in_doubt, spent=account.spent
+    )
+
+
+def charge(account: Account, held: Amount, spent: Amount) -> Account:
+    """Turn a hold into what the call really cost."""
+    return Account(
+        granted=account.granted,
+        held=subtract(account.held, held),
+        in_doubt=account.in_doubt,
+        spent=add(account.spent, spent),
+    )
+
+
+def release(account: Account, held: Amount) -> Account:
+    return charge(account, held, NOTHING)
+
+
+def keep(account: Account, held: Amount) -> Account:
+    """The outcome will never be known: the whole hold counts as spent, listed as in doubt."""
+    return Account(
+        granted=account.granted,
+        held=subtract(account.held, held),
+        in_doubt=add(account.in_doubt, held),
+        spent=add(account.spent, held),
+    )
+
+
+def missing(state: ExecutionState, account: str, need: Amount) -> Amount:
+    """What the account lacks to pay `need`; nothing where the run has no limits."""
+    limited = state.spec.limited
+    return shortfall(need, state.account(account).free, limited) if limited else NOTHING
+
+
+def split(amount: Amount, parts: int) -> Amount:
+    """An equal share; what cannot be divided stays behind. `PLENTY` stays plenty."""
+    return Amount(**{d: n if (n := getattr(amount, d)) > PLENTY // 2 else max(0, n) // parts for d in DIMENSIONS})
+
+
+def payment(state: ExecutionState, call: Call) -> BudgetMoved | None:
+    """How what a parked call lacks can be taken from others, or None where it cannot.
+
+    From the run's own rest, then finished steps, steps that have not started, parked steps; in each class the last
+    in plan order first. A declared budget or an agent's limit is a cap: it is never topped up.
+    """
+    lack = missing(state, call.account, call.need)
+    step = state.steps[call.path]
+    index = state.spec.index[step.name]
+    account = state.account(call.account)
+    taken: dict[str, dict[str, int]] = {}
+    for dimension in state.spec.limited:
+        needed = getattr(lack, dimension)
+        if needed <= 0:
+            continue
+        if getattr(account.granted, dimension) + needed > state.spec.cap(index, dimension):
+            return None
+        for name, free in _sources(state, call):
+            if needed == 0:
+                break
+            available = getattr(free, dimension)
+            if available <= 0 or available > PLENTY // 2:
+                continue
+            part = min(available, needed)
+            taken.setdefault(name, {})[dimension] = part
+            needed -= part
+        if needed:
+            return None
+    sources = tuple(Moved(account=name, amount=Amount(**amounts)) for name, amounts in taken.items())
+    return BudgetMoved(call=call.position, sources=sources, to=call.account)
+
+
+def _sources(state: ExecutionState, call: Call) -> Iterator[tuple[str, Amount]]:
+    yield RUN, state.account(RUN).free
+    ranked: list[tuple[int, Order, str]] = []
+    parked = {c.path for c in state.calls.values() if c.status == "parked"}
+    for step in state.steps.values():
+        if step.account == call.account or step.path == call.path or _beyond(state, step):
+            continue
+        rank = 0 if step.ended or step.status == "expanded" else 1 if step.attempt == 0 else 2
+        if rank < 2 or step.path in parked:
+            ranked.append((rank, step.order, step.account))
+    ranked.sort(key=lambda r: (r[0], tuple(-part for part in r[1])))
+    for _, _, name in ranked:
+        yield name, state.account(name).free
+
+
+def _beyond(state: ExecutionState, step: StepState) -> bool:
+    """Steps after a failing one gave what they spent by timing; taking from them would show it."""
+    return state.failing is not None and step.order > state.failing

@@ -1,0 +1,292 @@
+"""The moves that events are made of: small changes of state that several events share.
+
+Everything here is total and pure; `evolve` composes these, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from tenuto.core import agenda as queueing
+from tenuto.core.budget import add, subtract
+from tenuto.core.content import Content
+from tenuto.core.events.program import AskModel, AskTool
+from tenuto.core.events.step import Failure
+from tenuto.core.ids import StepPath, position
+from tenuto.core.state import Call, ExecutionState, Fed, ProgramFrame, StepState
+from tenuto.core.work import work_of
+
+__all__ = [
+    "attend",
+    "child_outputs",
+    "close_account",
+    "drop_call",
+    "drop_calls",
+    "enqueue",
+    "feed",
+    "finish",
+    "give_verdict",
+    "lane_account",
+    "put_step",
+    "repeat",
+    "settle_program",
+    "vacate",
+    "wake",
+]
+
+
+def wake(step: StepState) -> StepState:
+    """The step has something to decide."""
+    return replace(step, due=True)
+
+
+def put_step(state: ExecutionState, step: StepState) -> ExecutionState:
+    """Keep a changed step, and keep the agenda's head one that is due."""
+    path = step.path
+    agenda = state.agenda
+    if step.due:
+        before = state.steps.get(path)
+        if before is None or not before.due:
+            agenda = queueing.push(agenda, step.order, path)
+    steps = state.steps.set(path, step)
+    while agenda is not None and not steps[StepPath(agenda.label)].due:
+        agenda = queueing.pop(agenda)
+    return replace(state, agenda=agenda, steps=steps)
+
+
+# --- calls ----------------------------------------------------------------------------------------------------
+
+
+def enqueue(state: ExecutionState, step: StepState, kind: Literal["model", "tool"], ordinal: str) -> ExecutionState:
+    """A call is wanted: it waits for a place, first come first served within its agent's group."""
+    where = position(step.path, step.attempt, ordinal)
+    group = ""
+    if kind == "model":
+        agent = work_of(state.spec, step).agent_for(step, where)
+        if agent.at_once is not None:
+            group = f"agent:{agent.agent}"
+    call = Call(
+        account=lane_account(step, ordinal),
+        group=group,
+        kind=kind,
+        order=(*step.order, step.attempt, *map(int, ordinal.split("."))),
+        path=step.path,
+        position=where,
+    )
+    state = replace(state, steps=state.steps.set(step.path, replace(step, open_calls=step.open_calls + 1)))
+    return repeat(state, call)
+
+
+def repeat(state: ExecutionState, call: Call) -> ExecutionState:
+    """A call, new or again, takes its place at the end of the queue."""
+    waiting = queueing.push(state.queue.get(call.group), (state.queued,), call.position)
+    return replace(
+        state,
+        calls=state.calls.set(call.position, call),
+        queue=state.queue.set(call.group, waiting),
+        queued=state.queued + 1,
+    )
+
+
+def attend(state: ExecutionState, call: Call) -> ExecutionState:
+    """A call needs a decision of its own before anything else."""
+    return replace(state, attend=(*state.attend, call.position), calls=state.calls.set(call.position, call))
+
+
+def drop_call(state: ExecutionState, call: Call) -> ExecutionState:
+    """A call is over: its place is free again."""
+    group_open = state.group_open
+    is_open = call.status == "open"
+    if is_open and call.group:
+        group_open = group_open.set(call.group, group_open[call.group] - 1)
+    step = state.steps[call.path]
+    return replace(
+        state,
+        calls=state.calls.delete(call.position),
+        group_open=group_open,
+        open_calls=state.open_calls - is_open,
+        steps=state.steps.set(call.path, replace(step, open_calls=step.open_calls - 1)),
+    )
+
+
+def drop_calls(state: ExecutionState, path: StepPath) -> ExecutionState:
+    """A step is cancelled: nothing of it is wanted any more. Open calls were declared lost before."""
+    dropped = {p: c for p, c in state.calls.items() if c.path == path}
+    timers = state.timers
+    for timer in state.timers:
+        if timer.rpartition("/")[0] == path or timer.rsplit("/", 2)[0] == path:
+            timers = timers.delete(timer)
+    state = replace(state, attend=tuple(p for p in state.attend if p not in dropped), timers=timers)
+    for group in {c.group for c in dropped.values() if c.status == "queued"}:
+        kept = None
+        waiting = state.queue.get(group)
+        while waiting is not None:
+            if waiting.label not in dropped:
+                kept = queueing.push(kept, waiting.order, waiting.label)
+            waiting = queueing.pop(waiting)
+        state = replace(state, queue=state.queue.delete(group) if kept is None else state.queue.set(group, kept))
+    for call in dropped.values():
+        merging = call.kind == "merge" and call.status == "open"
+        state = replace(
+            state,
+            merges_open=state.merges_open - merging,
+            parked=state.parked - (call.status == "parked"),
+            people=state.people - (call.status == "doubt"),
+        )
+        if call.kind == "merge":
+            state = replace(state, calls=state.calls.delete(call.position))
+        else:
+            state = drop_call(state, call)
+    return state
+
+
+def vacate(state: ExecutionState, call: Call) -> ExecutionState:
+    """An open call gives its place back, though it is not over."""
+    if call.status != "open":
+        return state
+    group_open = state.group_open
+    if call.group:
+        group_open = group_open.set(call.group, group_open[call.group] - 1)
+    return replace(state, group_open=group_open, open_calls=state.open_calls - 1)
+
+
+def give_verdict(state: ExecutionState, step: StepState, verdict: Content | Failure) -> ExecutionState:
+    """What the attempt comes to; said in a record once no call of it is open."""
+    if step.verdict is None or isinstance(verdict, Failure):
+        step = replace(step, verdict=verdict)
+    return put_step(state, replace(step, due=step.open_calls == 0))
+
+
+# --- steps ----------------------------------------------------------------------------------------------------
+
+
+def finish(state: ExecutionState, step: StepState) -> ExecutionState:
+    """A step has ended, however: tell those that wait for it."""
+    step = replace(step, due=False, frame=None, verdict=None)
+    state = put_step(state, step)
+    if step.asked_by is not None and step.parent is not None:
+        return _answer_asker(state, step)
+    if step.parent is not None:
+        return _child_ended(state, step)
+    index = state.spec.index[step.name]
+    steps, agenda = state.steps, state.agenda
+    for i in state.spec.dependents[index]:
+        path = StepPath(state.spec.plan.steps[i].name)
+        dependent = steps[path]
+        missing = dependent.missing - 1
+        ready = missing == 0 and dependent.status == "waiting"
+        steps = steps.set(path, replace(dependent, due=ready, missing=missing))
+        if ready:
+            agenda = queueing.push(agenda, dependent.order, path)
+    return replace(state, agenda=agenda, steps=steps, unfinished=state.unfinished - 1)
+
+
+def _child_ended(state: ExecutionState, child: StepState) -> ExecutionState:
+    if child.parent is None:
+        raise AssertionError(f"{child.path} is no child")
+    parent = state.steps[child.parent]
+    expansion = parent.expansion
+    if expansion is None:
+        raise AssertionError(f"{parent.path} was not expanded")
+    failing = expansion.failing
+    if child.status == "failed" and state.spec.step(child.name).on_error == "fail":
+        failing = child.child_index if failing is None else min(failing, child.child_index)
+    expansion = replace(
+        expansion, failing=failing, running=expansion.running - 1, unfinished=expansion.unfinished - 1
+    )
+    return put_step(state, wake(replace(parent, expansion=expansion)))
+
+
+def child_outputs(state: ExecutionState, step: StepState) -> Content:
+    """The output of a `foreach`: the list of its children's outputs in order, null where one has none."""
+    expansion = step.expansion
+    if expansion is None:
+        raise AssertionError(f"{step.path} has no children")
+    parts = []
+    for key in expansion.keys:
+        child = state.steps.get(StepPath(f"{step.path}[{key}]"))
+        parts.append(b"null" if child is None or child.output is None else child.output.data)
+    return Content.of_bytes(b"[" + b",".join(parts) + b"]")
+
+
+# --- programs -------------------------------------------------------------------------------------------------
+
+
+def lane_account(step: StepState, ordinal: str) -> str:
+    """The account that pays a request of this ordinal: its lane's, or the step's own."""
+    prefix = ordinal.rpartition(".")[0]
+    return f"{step.path}/{step.attempt}/{prefix}" if prefix else step.account
+
+
+def feed(
+    state: ExecutionState,
+    step: StepState,
+    ordinal: str,
+    *,
+    value: Content | None = None,
+    failure: Failure | None = None,
+) -> ExecutionState:
+    """Tell a program the outcome of one of its requests. The shell will advance it."""
+    frame = step.frame
+    if not isinstance(frame, ProgramFrame):
+        return state
+    told = Fed(at=state.at, failure=failure, ordinal=ordinal, value=value)
+    open_asks = frame.open_asks.delete(ordinal) if ordinal in frame.open_asks else frame.open_asks
+    frame = replace(frame, fed=(*frame.fed, told), open_asks=open_asks)
+    state = put_step(state, replace(step, frame=frame))
+    return replace(state, fed=(*state.fed, step.path))
+
+
+def _answer_asker(state: ExecutionState, child: StepState) -> ExecutionState:
+    if child.asked_by is None or child.parent is None:
+        raise AssertionError(f"{child.path} was not asked for")
+    parent = state.steps[child.parent]
+    ordinal = child.asked_by.rpartition("/")[2]
+    state = close_account(state, child.account, lane_account(parent, ordinal))
+    frame = parent.frame
+    if not isinstance(frame, ProgramFrame):
+        return state
+    if child.leaf is not None:
+        parent = replace(parent, child_leaves=(*parent.child_leaves, (child.asked_by, child.leaf)))
+    if child.status == "completed" and child.out_tree is not None:
+        prefix = ordinal.rpartition(".")[0]
+        parent = replace(
+            parent,
+            frame=replace(frame, trees=frame.trees.set(prefix, child.out_tree)),
+            out_tree=child.out_tree if prefix == "" else parent.out_tree,
+        )
+    return feed(state, parent, ordinal, value=child.output, failure=child.error)
+
+
+def close_account(state: ExecutionState, name: str, into: str) -> ExecutionState:
+    """What an account has left goes back to where it came from."""
+    account = state.accounts.get(name)
+    if account is None:
+        return state
+    rest = account.free
+    target = state.account(into)
+    accounts = state.accounts.set(name, replace(account, granted=subtract(account.granted, rest)))
+    return replace(state, accounts=accounts.set(into, replace(target, granted=add(target.granted, rest))))
+
+
+def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:
+    """Queue the calls a program asked for, up to the first ask that needs a record of its own."""
+    frame = step.frame
+    if not isinstance(frame, ProgramFrame):
+        raise AssertionError(f"{step.path} is no program")
+    waiting = list(frame.pending)
+    open_asks = frame.open_asks
+    ready: list[tuple[Literal["model", "tool"], str]] = []
+    while waiting and isinstance(waiting[0], (AskModel, AskTool)):
+        ask = waiting.pop(0)
+        ready.append(("model" if isinstance(ask, AskModel) else "tool", ask.ordinal))
+    for ask in frame.pending:
+        open_asks = open_asks.set(ask.ordinal, ask)
+    frame = replace(frame, open_asks=open_asks, pending=tuple(waiting))
+    due = bool(waiting) or (step.verdict is not None and step.open_calls + len(ready) == 0) or bool(frame.merging)
+    state = put_step(state, replace(step, due=due, frame=frame))
+    for kind, ordinal in ready:
+        state = enqueue(state, state.steps[step.path], kind, ordinal)
+    return state

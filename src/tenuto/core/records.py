@@ -1,0 +1,152 @@
+"""Records: events as they are stored, chained by hashes.
+
+    {"at":1760000000000000,"data":{...},"kind":"StepStarted","prev":"<64 hex>","seq":7,"version":1}
+
+Canonical JSON (`core.canonical`); `prev` is the SHA-256 of the record before (64 zeros for seq 0); the SHA-256 of
+these bytes is the record's hash and event id. `at` is microseconds since 1970-01-01 UTC, the engine's reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tenuto.core.content import Content
+from tenuto.core.events import EVENTS, INPUTS, Event
+from tenuto.core.events.call import CallReconciled, CallResolved, ModelReplied, ToolCallRequested, ToolReturned
+from tenuto.core.events.program import AskAgent, AskModel, AskTool, StepAdvanced
+from tenuto.core.events.run import RunEnded, RunStarted
+from tenuto.core.ids import Digest
+
+__all__ = ["FORMAT_VERSION", "GENESIS", "Record", "bodies", "decode", "encode", "fill", "is_input", "stored"]
+
+FORMAT_VERSION = 1
+GENESIS = Digest("0" * 64)
+"""`prev` of the first record."""
+
+
+class Record(NamedTuple):
+    """A decoded record. `hash` is that of the bytes it was decoded from."""
+
+    seq: int
+    at: int
+    prev: Digest
+    hash: Digest
+    event: Event
+
+
+class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    at: int
+    data: msgspec.Raw
+    kind: str
+    prev: str
+    seq: int
+    version: int
+
+
+_encode_event = msgspec.json.Encoder(order="sorted").encode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decoders: dict[str, Any] = {kind.__name__: msgspec.json.Decoder(kind).decode for kind in EVENTS}
+_inputs = frozenset(INPUTS)
+
+
+def encode(event: Event, *, seq: int, at: int, prev: Digest) -> tuple[Digest, bytes]:
+    """The record's hash and bytes. Bodies over `INLINE_MAX` must have been taken out before (`stored`)."""
+    body = b'{"at":%d,"data":%b,"kind":"%b","prev":"%b","seq":%d,"version":%d}' % (
+        at,
+        _encode_event(event),
+        type(event).__name__.encode(),
+        prev.encode(),
+        seq,
+        FORMAT_VERSION,
+    )
+    return Digest(hashlib.sha256(body).hexdigest()), body
+
+
+def decode(body: bytes) -> Record:
+    """Read a record. Raises ValueError, saying why, for what is no record of this version."""
+    envelope = _decode_envelope(body)
+    if envelope.version != FORMAT_VERSION:
+        raise ValueError(f"record format {envelope.version} is not known")
+    decoder = _decoders.get(envelope.kind)
+    if decoder is None:
+        raise ValueError(f"the kind {envelope.kind!r} is not known")
+    return Record(
+        envelope.seq,
+        envelope.at,
+        Digest(envelope.prev),
+        Digest(hashlib.sha256(body).hexdigest()),
+        decoder(envelope.data),
+    )
+
+
+def is_input(event: Event) -> bool:
+    """Whether the event comes from outside the kernel."""
+    return type(event) in _inputs
+
+
+def bodies(event: Event) -> Iterator[tuple[str, Content]]:
+    """The bodies an event carries itself or by reference, with the path of each (`reply`, `asks.0.task`)."""
+    match event:
+        case ModelReplied():
+            yield "reply", event.reply
+        case ToolReturned():
+            yield "result", event.result
+        case ToolCallRequested():
+            yield "arguments", event.arguments
+        case RunStarted():
+            yield "inputs", event.inputs
+        case RunEnded(outputs=Content() as outputs):
+            yield "outputs", outputs
+        case CallResolved(result=Content() as result) | CallReconciled(result=Content() as result):
+            yield "result", result
+        case StepAdvanced():
+            if event.returned is not None:
+                yield "returned", event.returned
+            for number, ask in enumerate(event.asks):
+                for field in _ASK_BODIES.get(type(ask), ()):
+                    content = getattr(ask, field)
+                    if content is not None:
+                        yield f"asks.{number}.{field}", content
+        case _:
+            return
+
+
+_ASK_BODIES: dict[type, tuple[str, ...]] = {
+    AskModel: ("prompt", "schema", "system"),
+    AskTool: ("arguments",),
+    AskAgent: ("schema", "task"),
+}
+
+
+def stored(event: Event) -> tuple[Event, dict[Digest, bytes]]:
+    """The event as a record carries it, and the large bodies that were taken out of it."""
+    out: dict[Digest, bytes] = {}
+    changes: dict[str, Content] = {}
+    for path, content in bodies(event):
+        short = content.stored()
+        if short is not content:
+            out[content.digest] = content.data
+            changes[path] = short
+    return (_replaced(event, changes), out) if changes else (event, out)
+
+
+def fill(event: Event, found: dict[Digest, bytes]) -> Event:
+    """The event with large bodies put back. The caller has read and verified them."""
+    changes = {path: c.filled(found[c.digest]) for path, c in bodies(event) if not c.at_hand}
+    return _replaced(event, changes) if changes else event
+
+
+def _replaced(event: Event, changes: dict[str, Content]) -> Event:
+    plain = {path: content for path, content in changes.items() if "." not in path}
+    if isinstance(event, StepAdvanced):
+        asks = list(event.asks)
+        for path, content in changes.items():
+            if path.startswith("asks."):
+                _, number, field = path.split(".")
+                asks[int(number)] = msgspec.structs.replace(asks[int(number)], **{field: content})
+        return msgspec.structs.replace(event, asks=tuple(asks), **plain)
+    return msgspec.structs.replace(event, **plain)

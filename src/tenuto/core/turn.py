@@ -1,0 +1,67 @@
+"""A turn: one input, and everything that follows from it until all is waiting again.
+
+`Turn` holds the records of the turn and the commands that their commit releases. The same function drives live
+runs, resumes and replays; only who feeds the inputs differs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tenuto.core.commands import Command, Conclude, intent
+from tenuto.core.decide import decide
+from tenuto.core.events import Event, Input
+from tenuto.core.evolve import evolve
+from tenuto.core.ids import Digest
+from tenuto.core.records import encode, stored
+from tenuto.core.state import ExecutionState
+
+__all__ = ["TURN_MAX", "Entry", "Turn", "take"]
+
+TURN_MAX = 200_000
+"""Records of the longest turn: a turn that does not end is a fault of the kernel, not of a plan."""
+
+
+class Entry(NamedTuple):
+    """One record of a turn: as an event, and as it is stored."""
+
+    seq: int
+    hash: Digest
+    body: bytes
+    event: Event
+
+
+class Turn(NamedTuple):
+    """`state` is pending until `entries` are durable. `blobs` are the bodies they name, small and large."""
+
+    state: ExecutionState
+    entries: list[Entry]
+    commands: list[Command]
+    blobs: dict[Digest, bytes]
+
+
+def take(state: ExecutionState, event: Input, *, at: int) -> Turn:
+    """Fold in one input and all that the kernel derives from it."""
+    entries: list[Entry] = []
+    commands: list[Command] = []
+    blobs: dict[Digest, bytes] = {}
+    state = _record(state, event, at, entries, blobs)
+    while (command := decide(state)) is not None:
+        if len(entries) > TURN_MAX:
+            raise AssertionError(f"the turn of {type(event).__name__} at seq {entries[0].seq} does not end")
+        state = _record(state, intent(command), at, entries, blobs)
+        if not isinstance(command, Conclude):
+            commands.append(command)
+    return Turn(state, entries, commands, blobs)
+
+
+def _record(
+    state: ExecutionState, event: Event, at: int, entries: list[Entry], blobs: dict[Digest, bytes]
+) -> ExecutionState:
+    short, large = stored(event)
+    if large:
+        blobs.update(large)
+    seq = state.seq + 1
+    head, body = encode(short, seq=seq, at=at, prev=state.head)
+    entries.append(Entry(seq, head, body, event))
+    return evolve(state, event, seq=seq, at=at, head=head)
