@@ -19,7 +19,8 @@ from tenuto.adapters.sandboxes.guardian import POLL_S, over_limits
 from tenuto.adapters.sandboxes.launching import launch_arguments, normal_exit_code
 from tenuto.adapters.sandboxes.places import interpreter_prefixes, network_files, system_links
 from tenuto.adapters.sandboxes.supervision import ended, supervise
-from tenuto.errors import SandboxUnavailableError
+from tenuto.adapters.sandboxes.syscalls import seccomp_program
+from tenuto.errors import SandboxUnavailableError, UsageError
 from tenuto.ports.tools import Sandbox, SandboxCommand, SandboxResult
 
 __all__ = ["BubblewrapSandbox"]
@@ -86,15 +87,16 @@ class Guest:
         self._control, inside = socket.socketpair()
         self._control.setblocking(False)
         self._info, info = os.pipe()
-        options = os.memfd_create("options")
+        passed = [info]
         try:
-            with open(options, "wb", closefd=False) as file:
-                file.write(b"\0".join(os.fsencode(one) for one in _options(command)) + b"\0")
-            os.lseek(options, 0, os.SEEK_SET)
+            options = [*_options(command), "--info-fd", str(info)]
+            if program_of_calls := seccomp_program():
+                passed.append(_memory_file(program_of_calls))
+                options += ["--seccomp", str(passed[-1])]
+            passed.append(_memory_file(b"\0".join(os.fsencode(one) for one in options) + b"\0"))
             self.process = subprocess.Popen(
                 [
-                    program,
-                    *("--args", str(options), "--info-fd", str(info), "--"),
+                    *(program, "--args", str(passed[-1]), "--"),
                     *launch_arguments(command, wait=True, count_tasks=True),
                 ],
                 stdin=inside.fileno(),
@@ -102,17 +104,18 @@ class Guest:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 env={},
-                pass_fds=(options, info),
+                pass_fds=passed,
                 start_new_session=True,
             )
-        except OSError as error:
-            self._control.close()
-            os.close(self._info)
+        except BaseException as error:
+            self.close()
+            if not isinstance(error, OSError):
+                raise
             raise SandboxUnavailableError(f"{program} cannot be started: {error.strerror}") from None
         finally:
             inside.close()
-            os.close(info)
-            os.close(options)
+            for descriptor in passed:
+                os.close(descriptor)
 
     def stop(self) -> None:
         """Kill all of it. The kernel kills the namespace when its first process, which dies with bwrap, is gone."""
@@ -156,6 +159,15 @@ class Guest:
                 return
 
 
+def _memory_file(data: bytes) -> int:
+    """A descriptor from which `data` is read."""
+    descriptor = os.memfd_create("tenuto")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
 def _options(command: SandboxCommand) -> list[str]:
     """bwrap's options. Their order is the order of its mounts: what is below /tmp comes after /tmp."""
     options = ["--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session"]
@@ -181,4 +193,7 @@ def _options(command: SandboxCommand) -> list[str]:
     options += ["--chdir", command.directory, "--clearenv"]
     for name, value in command.environment.items():
         options += ["--setenv", name, value]
+    if any("\0" in one for one in options):
+        # The options are separated by NUL: one more would begin an option of somebody else's choice.
+        raise UsageError("a path or a variable of a command holds a NUL", fix="remove it")
     return options

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable
 
 __all__ = [
+    "existing",
     "found_program",
-    "interpreter_bins",
     "interpreter_prefixes",
     "network_files",
     "search_path",

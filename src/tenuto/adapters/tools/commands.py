@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from tenuto.adapters.sandboxes.places import search_path
 from tenuto.adapters.tools.answers import BadArgumentsError, answer, arguments_of, refusal, schema
 from tenuto.core.tools import ToolCall, ToolSpec
 from tenuto.errors import ToolCallError
@@ -27,26 +28,26 @@ class RunArguments(msgspec.Struct, forbid_unknown_fields=True):
 class RunTool(Tool):
     """A shell command, run by `/bin/sh -c`. A non-zero exit is an `error` answer, so a step that runs it fails.
 
-    The command sees PATH, HOME and LANG as given here, what the context adds, and nothing else of the engine's
-    environment. Paths of grants are absolute, or relative to `granted_below`. Output that is no UTF-8 is shown with
-    U+FFFD. A timeout is a ToolCallError; the value else is `{exit_code, stdout, stderr, truncated}`, and where
-    output was dropped `dropped_bytes`.
+    The command sees PATH (by default this Python's, then the system's), HOME and LANG, what the context adds, and
+    nothing else of the engine's environment. Paths of grants are absolute, or relative to `granted_below`. Output
+    that is no UTF-8 is shown with U+FFFD. A timeout is a ToolCallError; else the value is
+    `{exit_code, stdout, stderr, truncated}`, and where output was dropped `dropped_bytes`.
     """
 
     def __init__(
         self,
         sandbox: Sandbox,
         *,
-        search_path: str,
+        path: str | None = None,
         granted_below: Path | None = None,
         stream_bytes_max: int = STREAM_BYTES_MAX,
     ) -> None:
         self._sandbox = sandbox
-        self._search_path = search_path
+        self._path = search_path() if path is None else path
         self._granted_below = granted_below
         self._stream_bytes_max = stream_bytes_max
         self._spec = ToolSpec(
-            description="Run a shell command in the repository. It sees only the repository, and no network.",
+            description="Run a shell command in the repository; it sees nothing else, and no network unless granted.",
             effect="workspace",
             name="run",
             output_schema=schema(
@@ -121,7 +122,7 @@ class RunTool(Tool):
             environment={
                 "HOME": "/tmp",
                 "LANG": "C.UTF-8",
-                "PATH": self._search_path,
+                "PATH": self._path,
                 **context.environment,
             },
             network=grants.network,

@@ -64,7 +64,7 @@ async def text_at(files: TreeEdit, path: str) -> str:
         raise BadArgumentsError(f"there is no file {path!r}; list_files shows what there is") from None
     except IsADirectoryError:
         raise BadArgumentsError(f"{path!r} is a directory; list_files shows what is in it") from None
-    except ValueError as error:
+    except (NotADirectoryError, ValueError) as error:
         raise BadArgumentsError(str(error)) from None
 
 
@@ -241,9 +241,7 @@ async def paths_below(files: TreeEdit, directory: str, glob: str | None) -> list
         matches = glob_matcher(glob) if glob else None
     except FileNotFoundError:
         raise BadArgumentsError(f"there is no directory {directory!r}") from None
-    except NotADirectoryError:
-        raise BadArgumentsError(f"{directory!r} is a file") from None
-    except ValueError as error:
+    except (NotADirectoryError, ValueError) as error:
         raise BadArgumentsError(str(error)) from None
     paths = [entry.path for entry in entries]
     if matches is None:
@@ -302,9 +300,7 @@ async def _write(files: TreeEdit, path: str, data: bytes, *, executable: bool | 
     try:
         created = await files.entry(path) is None
         await files.write(path, data, executable=executable)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise BadArgumentsError(f"{path!r} is or runs through something that is no file of that kind") from None
-    except ValueError as error:
+    except (IsADirectoryError, NotADirectoryError, ValueError) as error:
         raise BadArgumentsError(str(error)) from None
     return created
 
