@@ -12,7 +12,7 @@ from tenuto.core.models import ModelProfile, Price
 
 __all__ = ["find_profile"]
 
-_FIELDS = ("context_tokens", "date", "default_max_tokens", "grade", "source", "verified")
+_FIELDS = ("context_tokens", "date", "default_max_tokens", "grade", "input_overhead_tokens", "source", "verified")
 
 
 def find_profile(provider: str, model: str, *, name: str, price: Price | None = None) -> ModelProfile:

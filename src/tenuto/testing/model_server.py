@@ -1,0 +1,339 @@
+"""A fake OpenAI-compatible server that counts by itself what it was asked, for tests of budgets and crashes.
+
+    async with CountingModelServer(faults=("429@1", "cut%10")) as server:
+        adapter = OpenAIAdapter(server.base_url, clock=clock)
+        ...
+        assert ledger_tokens >= server.counts.input_tokens + server.counts.output_tokens
+
+As a process of its own, which survives the engine under test and ends after `--seconds-max`:
+
+    python -m tenuto.testing.model_server --port 0 --fault 500@3        # prints one JSON line with its address
+
+Answers are those of `LocalMockAdapter` for the content of the request, so the options of `mock:` names hold here
+too (`openai:m?tools=2`). Faults: `KIND[:MS]@N[,N...]` (the N-th requests, from 1), `KIND[:MS]%N` (every N-th),
+`KIND[:MS]~TEXT` (the first time that each request with TEXT in its body comes).
+
+| kind | what happens | counted |
+| --- | --- | --- |
+| `429` | refused, `Retry-After: 0` or MS | no |
+| `400` | refused | no |
+| `500` | fails | yes |
+| `cut` | half of the answer, then the connection is closed | yes |
+| `hang` | no answer; the connection is held until the client leaves or the server closes | yes |
+| `slow` | answers after MS | yes |
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import re
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from tenuto.adapters.models.mock import LocalMockAdapter
+from tenuto.core.canonical import canonical, clean, digest, digest_of
+from tenuto.core.models import Message, ModelConfig, ModelReply, ModelRequest, ToolCallAsk, ToolSchema
+from tenuto.errors import ModelCallError, UsageError
+
+__all__ = ["CountingModelServer", "Counts", "main"]
+
+_BODY_MAX = 32 << 20
+_HEAD_MAX = 64 << 10
+_FAULT = re.compile(r"(429|400|500|cut|hang|slow)(?::(\d{1,6}))?([@%~])(.+)", re.DOTALL)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the server has seen. `input_tokens` and `output_tokens` are what a provider would bill.
+
+    `calls` counts every request, `counted` those that are billed, `answered` those whose answer was written
+    whole, `distinct` the different bodies among the billed ones.
+    """
+
+    answered: int = 0
+    calls: int = 0
+    counted: int = 0
+    distinct: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    kind: str
+    after_ms: int
+    numbers: frozenset[int]
+    every: int
+    text: bytes | None
+
+    @classmethod
+    def parse(cls, text: str) -> _Fault:
+        found = _FAULT.fullmatch(text)
+        if found is None:
+            raise UsageError(
+                "not a fault", where=f"fault {text!r}", fix="for example 429@1, cut%10, slow:50@2,3 or 500~TEXT"
+            )
+        kind, after_ms, mark, rest = found.groups()
+        try:
+            numbers = frozenset(int(n) for n in rest.split(",")) if mark == "@" else frozenset()
+            every = int(rest) if mark == "%" else 0
+        except ValueError as error:
+            raise UsageError("a number is expected", where=f"fault {text!r}", fix="for example 429@1,2") from error
+        return cls(kind, int(after_ms or 0), numbers, every, rest.encode() if mark == "~" else None)
+
+    def holds(self, number: int, body: bytes, *, fresh: bool) -> bool:
+        """Whether it strikes the `number`-th request; `fresh`: this body was not seen before."""
+        if self.text is not None:
+            return fresh and self.text in body
+        return number in self.numbers or (self.every > 0 and number % self.every == 0)
+
+
+class CountingModelServer:
+    """The server, on 127.0.0.1. Bounded: after `calls_max` requests it answers 503 to everything.
+
+    Counting happens before any answer is written, as a provider bills: whatever the client sees, the count holds.
+    """
+
+    def __init__(self, *, seed: int = 0, faults: Iterable[str] = (), calls_max: int = 100_000, port: int = 0) -> None:
+        self.counts = Counts()
+        self._calls_max = calls_max
+        self._faults = tuple(_Fault.parse(fault) for fault in faults)
+        self._model = LocalMockAdapter(seed)
+        self._open: set[asyncio.Task[None]] = set()
+        self._port = port
+        self._seen: set[str] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """`http://127.0.0.1:PORT`; `/counts` below it shows the totals."""
+        if self._server is None:
+            raise UsageError("the server is not started", fix="await start() first")
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client takes as its base URL."""
+        return f"{self.address}/v1"
+
+    async def start(self) -> CountingModelServer:
+        """Listen. Requests are served by the running event loop."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port, limit=_HEAD_MAX)
+        return self
+
+    async def close(self) -> None:
+        """Stop listening and cut open connections. Idempotent."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        for task in tuple(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def __aenter__(self) -> CountingModelServer:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass  # the client left, or the server is closing: nobody is there to be told
+        finally:
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request and its answer; whether the connection stays open."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = (head[0] + "  ").split(" ", 2)
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        length = int(headers.get("content-length", "0"))
+        if length > _BODY_MAX:
+            await _answer(writer, 413, {"error": {"message": "the request is too large"}})
+            return False
+        body = await reader.readexactly(length)
+        if method == "GET":
+            known = {"/counts": asdict(self.counts), "/health": {"status": "ok"}}
+            await _answer(writer, 200 if path in known else 404, known.get(path, {"error": {"message": path}}))
+            return True
+        if path != "/v1/chat/completions":
+            await _answer(writer, 404, {"error": {"message": f"no such path: {path}"}})
+            return True
+        return await self._complete(body, reader, writer)
+
+    async def _complete(self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        counts = self.counts
+        counts.calls += 1
+        identity = digest(body)
+        fresh = identity not in self._seen
+        self._seen.add(identity)
+        fault = next((f for f in self._faults if f.holds(counts.calls, body, fresh=fresh)), None)
+        status, answer, headers = await self._decide(body, fault)
+        if status != 200:
+            counts.refused += 1
+            await _answer(writer, status, answer, headers)
+            return True
+        usage = answer["usage"]
+        counts.counted += 1
+        counts.distinct += fresh
+        counts.input_tokens += usage["prompt_tokens"]
+        counts.output_tokens += usage["completion_tokens"]
+        match fault.kind if fault is not None else "":
+            case "500":
+                await _answer(writer, 500, {"error": {"message": "scripted failure"}})
+                return True
+            case "hang":
+                await reader.read(1)
+                return False
+            case "cut":
+                whole = _encoded(200, answer, {})
+                writer.write(whole[: len(whole) - len(canonical(answer)) // 2])
+                await writer.drain()
+                return False
+            case "slow" if fault is not None:
+                await asyncio.sleep(fault.after_ms / 1_000)
+        await _answer(writer, 200, answer)
+        counts.answered += 1
+        return True
+
+    async def _decide(self, body: bytes, fault: _Fault | None) -> tuple[int, dict[str, Any], Mapping[str, str]]:
+        """Status, body and extra headers of the answer, before faults that strike after counting."""
+        if self.counts.calls > self._calls_max:
+            return 503, {"error": {"message": "the server has served all it will"}}, {}
+        if fault is not None and fault.kind == "429":
+            wait = {"Retry-After": "0", **({"retry-after-ms": str(fault.after_ms)} if fault.after_ms else {})}
+            return 429, {"error": {"message": "slow down", "type": "rate_limit_exceeded"}}, wait
+        if fault is not None and fault.kind == "400":
+            return 400, {"error": {"message": "scripted refusal", "type": "invalid_request_error"}}, {}
+        try:
+            request = _request(clean(json.loads(body)))
+            reply = await self._model.complete(request, deadline_us=60_000_000)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return 400, {"error": {"message": f"not understood: {type(error).__name__}"}}, {}
+        except ModelCallError as error:
+            return error.status or 500, {"error": {"message": error.what}}, {}
+        return 200, _completion(request, reply), {}
+
+
+def _request(body: dict[str, Any]) -> ModelRequest:
+    """The request that a body stands for; its content is its identity."""
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
+    identity = digest_of(body)
+    return ModelRequest(
+        call="server",
+        config=ModelConfig(
+            max_tokens=body.get("max_completion_tokens") or body.get("max_tokens") or 1_024,
+            model=f"mock:{body['model']}",
+        ),
+        fingerprint=identity,
+        key=identity,
+        messages=tuple(_message(message) for message in body["messages"]),
+        output_schema=None if schema is None else msgspec.Raw(canonical(schema)),
+        tools=tuple(
+            ToolSchema(
+                description=tool["function"].get("description", ""),
+                name=tool["function"]["name"],
+                parameters=msgspec.Raw(canonical(tool["function"].get("parameters", {}))),
+            )
+            for tool in body.get("tools", ())
+        ),
+    )
+
+
+def _message(message: dict[str, Any]) -> Message:
+    calls = tuple(
+        ToolCallAsk(
+            arguments=msgspec.Raw(call["function"]["arguments"].encode()),
+            id=call["id"],
+            name=call["function"]["name"],
+        )
+        for call in message.get("tool_calls") or ()
+    )
+    content = message.get("content") or ""
+    return Message(
+        role=message["role"], text=content if isinstance(content, str) else json.dumps(content), tool_calls=calls
+    )
+
+
+def _completion(request: ModelRequest, reply: ModelReply) -> dict[str, Any]:
+    calls = [
+        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": bytes(c.arguments).decode()}}
+        for c in reply.tool_calls
+    ]
+    message = {"role": "assistant", "content": reply.text or None, **({"tool_calls": calls} if calls else {})}
+    usage = reply.usage
+    return {
+        "id": f"chatcmpl-{request.fingerprint[:12]}",
+        "object": "chat.completion",
+        "model": request.config.model.removeprefix("mock:"),
+        "system_fingerprint": "counting-server",
+        "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
+        "usage": {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
+            "total_tokens": usage.input_tokens + usage.output_tokens,
+        },
+    }
+
+
+def _encoded(status: int, value: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
+    body = canonical(value)
+    lines = [
+        f"HTTP/1.1 {status} Scripted",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {text}" for name, text in headers.items()),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def _answer(
+    writer: asyncio.StreamWriter, status: int, value: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> None:
+    writer.write(_encoded(status, value, headers or {}))
+    await writer.drain()
+
+
+async def _serve(server: CountingModelServer, seconds_max: float) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with server:
+        print(json.dumps({"address": server.address, "base_url": server.base_url}), flush=True)  # noqa: T201 - its answer
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds_max)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or `--seconds-max`."""
+    parser = argparse.ArgumentParser(prog="python -m tenuto.testing.model_server")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fault", action="append", default=[], help="KIND[:MS] with @N[,N], %%N or ~TEXT")
+    parser.add_argument("--calls-max", type=int, default=100_000)
+    parser.add_argument("--seconds-max", type=float, default=600.0)
+    given = parser.parse_args(arguments)
+    try:
+        server = CountingModelServer(seed=given.seed, faults=given.fault, calls_max=given.calls_max, port=given.port)
+    except UsageError as error:
+        parser.error(str(error))
+    asyncio.run(_serve(server, given.seconds_max))
+
+
+if __name__ == "__main__":
+    main()
