@@ -21,7 +21,8 @@ APPLICATION_ID = 0x74656E75
 """`tenu`: tells our file from any other SQLite database."""
 VERSION = 1
 PAGE_BYTES = 8192
-CHECKPOINT_PAGES = 2_000
+CHECKPOINT_PAGES = 1_000
+"""A small log is soon written over instead of growing: cheaper than the few more checkpoints cost."""
 STATEMENTS_MAX = 256
 
 _MAGIC = b"SQLite format 3\0"
