@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenuto.core.canonical import canonical
@@ -255,6 +255,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("${} }{[]'\"\\.aix-01\n"), max_size=40))
 def test_any_text_is_a_template_or_an_expression_error(text: str) -> None:
     message = ""
@@ -267,6 +268,7 @@ def test_any_text_is_a_template_or_an_expression_error(text: str) -> None:
     assert message.isprintable()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), JSON, st.text(max_size=20))
 def test_literal_text_around_a_reference_is_kept(before: str, value: Any, after: str) -> None:
     before, after = before.replace("$", ""), after.replace("$", "")
@@ -276,6 +278,7 @@ def test_literal_text_around_a_reference_is_kept(before: str, value: Any, after:
     assert parse_value("${{ inputs.v }}").evaluate({"inputs": {"v": value}}) == value
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=6) | st.integers(0, 10**6), max_size=6))
 def test_every_path_can_be_written_and_read(parts: list[str | int]) -> None:
     template = parse_text("${{ " + path_text("item", parts) + " }}")

@@ -16,8 +16,8 @@ from tenuto.core.problems import Problem, did_you_mean, shorten
 __all__ = ["output_templates", "step_templates"]
 
 _MISPLACED = {
-    "item": "there is an item only inside a step with foreach",
-    "key": "there is a key only inside a step with foreach",
+    "item": "item is known only inside the children of a foreach step",
+    "key": "key is known only inside the children of a foreach step",
     "with": "the values of with: stand in a step's prompt, command and output only",
 }
 

@@ -47,7 +47,7 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     if otherwise:
         return otherwise
     shown = ", ".join(sorted(names)[:12]) + (", ..." if len(names) > 12 else "")
-    return f"use one of: {shown}" if names else "there is none"
+    return f"use one of: {shown}" if names else "none is declared"
 
 
 def _place(path: str, places: Mapping[str, str]) -> str:
