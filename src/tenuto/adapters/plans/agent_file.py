@@ -26,6 +26,8 @@ from tenuto.errors import InvalidPlanError
 __all__ = ["LoadedAgent", "load_agent", "read_agent"]
 
 _FENCE = "---"
+_FOREIGN = frozenset(("mode",))
+"""Keys of other programs that look like a slip of one of ours."""
 _LOOSE_DESCRIPTION = re.compile(r"(description:[ ]+)([^\s\"'|>\[{&*!#%@`].*)\Z")
 
 
@@ -105,7 +107,7 @@ def _ours(reading: Reading) -> dict[str, Any]:
             reading.note(
                 (key,), f"the key {key} stands below metadata:", f"write metadata: with {key}: in it", key=True
             )
-        elif key in known or difflib.get_close_matches(key[:64], known, n=1, cutoff=0.8):
+        elif key in known or (key not in _FOREIGN and difflib.get_close_matches(key[:64], known, n=1, cutoff=0.75)):
             kept[key] = value
     return kept
 
