@@ -96,7 +96,7 @@ class Reference:
         for depth, part in enumerate(self.parts):
             try:
                 if isinstance(part, str):
-                    if isinstance(value, Mapping):
+                    if type(value) is dict or isinstance(value, Mapping):
                         value = value[part]
                         continue
                 elif isinstance(value, (list, tuple)):

@@ -18,8 +18,9 @@ def read(text: str | bytes, file: str = "agents/coder.md") -> LoadedAgent:
 
 def test_an_agent_as_people_have_it() -> None:
     loaded = read(
-        "---\nname: code-reviewer\ndescription: Reviews code.\ntools: Read, Grep, Glob, Bash, LS\nmodel: sonnet\n"
-        "color: blue\nmode: subagent\npermissionMode: plan\n---\n\nYou review code.\n\nBe brief. ${{ no expression }}\n"
+        "---\nname: code-reviewer\ndescription: Reviews code.\ntools: Read, Grep, Glob, Bash, LS\n"
+        "model: sonnet\ncolor: blue\nmode: subagent\npermissionMode: plan\n---\n\n"
+        "You review code.\n\nBe brief. ${{ no expression }}\n"
     )
     assert loaded.agent == AgentSpec(
         name="code-reviewer",
