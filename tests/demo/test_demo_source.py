@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenuto.demo.sentences import first_sentence
 from tenuto.demo.source import ImportedName, PythonFile, read_python
 
 
@@ -98,6 +99,24 @@ def test_what_cannot_be_read_says_why(data: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=r"does not parse|encoding") as caught:
         read_python(data)
     assert str(caught.value).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#" * 500_000,
+        "#TODO " * 80_000,
+        '"""' + ":a" * 200_000 + '"""',
+        '"""' + "`a <" * 100_000 + '"""',
+        '"""x' + "\n" * 200_000 + 'y"""',
+        "if a:\n pass\n" + "elif b:\n pass\n" * 90,
+    ],
+    ids=["hashes", "requests", "colons", "ticks", "lines", "elifs"],
+)
+def test_hostile_files_take_no_longer_than_others(text: str) -> None:
+    """Each of these would outlast the test's time limit if a pattern were quadratic in it."""
+    found = read_python(text.encode())
+    assert first_sentence(found.docstring) == ""
 
 
 def test_other_encodings_and_line_ends() -> None:

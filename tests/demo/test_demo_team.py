@@ -179,6 +179,13 @@ async def test_symlinks_large_and_foreign_files_are_not_read() -> None:
     assert [(one.path, one.reason) for one in found.skipped] == [("pkg/big.py", "over 512 KiB")]
 
 
+async def test_beyond_the_limits_files_are_counted_and_not_read() -> None:
+    module = b'"""A module that is nearly as large as may be."""\n' + b"#" * 500_000
+    tree = MemoryTree({f"m{number:02}.py": module for number in range(40)})
+    found = await survey_repository(files=tree, max_files=5)
+    assert (found.modules, found.unread, len(tree.reads)) == (33, 7, 33)
+
+
 async def test_facts_meet_the_schema_that_the_tool_declares() -> None:
     facts = await Tools(MemoryTree(own_sources())).tool("survey_repository", max_files=40)
     assert survey_repository.spec.output_schema is not None

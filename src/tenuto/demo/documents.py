@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -34,7 +34,7 @@ _MARKDOWN_HEADING = re.compile(r"^ {0,3}#{1,3}\s+(.+?)\s*#*$")
 _UNDERLINE = re.compile(r"^([=\-~^*#+\"'`:.])\1{2,}\s*$")
 _LINK = re.compile(r"\]\(\s*<?([^)\s>#]+)|`[^`<]*<([^`>#\s]+)[^`>]*>`_|:doc:`(?:[^`<]*<)?([^`>]+)>?`")
 _REQUEST = re.compile(r"\b((?:TODO|FIXME)\b.*)")
-_NAMES_MAX = 60
+_NAMES_MAX, _LINE_MAX = 60, 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,8 @@ def read_document(path: str, data: bytes, files: Collection[str]) -> Document:
         raise ValueError("is not UTF-8 text") from error
     if "\0" in text:
         raise ValueError("is not text")
-    lines = text.splitlines()
+    # longer lines are data, and several of the patterns here are quadratic in the length of a line
+    lines = [line[:_LINE_MAX] for line in text.splitlines()]
     sections = _sections(lines)
     found: dict[str, Quote] = {}
     for name, body in sections:
@@ -66,7 +67,7 @@ def read_document(path: str, data: bytes, files: Collection[str]) -> Document:
     chosen = tuple(found.values())
     return Document(
         lines=len(lines),
-        links=_links(path, text, files),
+        links=_links(path, lines, files),
         names=tuple(dict.fromkeys(name for name, _ in sections if name))[:_NAMES_MAX],
         quotes=chosen[:3],
         summary=chosen[0].text if chosen and sections[0][1] and first_sentence(sections[0][1]) else "",
@@ -116,9 +117,9 @@ def _heading(text: str) -> str:
     return " ".join(re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", text).split())
 
 
-def _links(path: str, text: str, files: Collection[str]) -> tuple[str, ...]:
+def _links(path: str, lines: Iterable[str], files: Collection[str]) -> tuple[str, ...]:
     found: set[str] = set()
-    for hit in _LINK.finditer(text):
+    for hit in (hit for line in lines for hit in _LINK.finditer(line)):
         target = unquote(hit[1] or hit[2] or hit[3])
         whole = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         for candidate in (whole, f"{whole}.md", f"{whole}.rst"):

@@ -66,7 +66,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """A surveyed repository: the files worth an entry first, the others by name.
 
     `kind` is `text` where the repository has no Python. `modules`, `tests` and `lines` count everything that was
-    read; `title` is the project's declared name, or empty.
+    read, `unread` the files beyond the limits; `title` is the project's declared name, or empty.
     """
 
     files: tuple[FileFacts, ...]
@@ -78,3 +78,4 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[SkippedFile, ...] = ()
     tests: int = 0
     title: str = ""
+    unread: int = 0

@@ -16,6 +16,8 @@ _MARKDOWN_LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 _END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!vs\.)\s+(?=[A-Z\"'(`:*])")
 _FIELD = re.compile(r"^\s*(?::\w|>>>|\.\. |[-=~^*#]{3,}|@\w|\||Args:|Parameters$|Returns:|Usage:)")
 _SHORTEST, _LONGEST, _WORDS_MIN = 20, 160, 4
+_READ_MAX = 2_000
+"""Characters looked at: a first sentence is near the start, and the patterns above are quadratic at worst."""
 
 
 def first_sentence(docstring: str) -> str:
@@ -23,7 +25,7 @@ def first_sentence(docstring: str) -> str:
 
     Markup is taken out. A sentence longer than 160 characters is refused, not cut.
     """
-    for paragraph in re.split(r"\n\s*\n", docstring.strip()):
+    for paragraph in re.split(r"\n\s*\n", docstring.strip()[:_READ_MAX]):
         lines = [line for line in paragraph.splitlines() if line.strip()]
         if not lines or any(_FIELD.match(line) for line in lines):
             continue

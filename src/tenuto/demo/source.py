@@ -14,8 +14,8 @@ from tenuto.demo.facts import Mention
 
 __all__ = ["Definition", "ImportedName", "PythonFile", "read_python"]
 
-_REQUEST = re.compile(r"#.*?\b((?:TODO|FIXME|XXX|HACK)\b.*)")
-_TODO_LENGTH_MAX = 100
+_REQUEST = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b.*")
+_LINE_MAX, _TODO_LENGTH_MAX = 1_000, 100
 _TYPING = ("TypeVar", "ParamSpec", "TypeVarTuple")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -73,11 +73,12 @@ def read_python(data: bytes, *, package: bool = False) -> PythonFile:
     top = tuple(_flat(tree.body))
     names = _public_names(top, package=package)
     definitions = tuple(_definitions(top, frozenset(names)))
+    imports, identifiers = _mentions(tree)
     return PythonFile(
         definitions=definitions,
         docstring=ast.get_docstring(tree) or "",
-        identifiers=frozenset(_identifiers(tree)),
-        imports=tuple(_imports(tree)),
+        identifiers=identifiers,
+        imports=imports,
         lines=len(text.splitlines()),
         names=names,
         todos=_todos(text),
@@ -86,16 +87,19 @@ def read_python(data: bytes, *, package: bool = False) -> PythonFile:
 
 
 def _flat(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements at module level, those under `if`, `try` and `with` included."""
-    for statement in body:
+    """Statements at module level, those under `if`, `try` and `with` included. No recursion: `elif` nests deep."""
+    waiting = list(reversed(body))
+    while waiting:
+        statement = waiting.pop()
         yield statement
         match statement:
             case ast.If(body=inner, orelse=other):
-                yield from _flat((*inner, *other))
+                waiting.extend(reversed((*inner, *other)))
             case ast.Try(body=inner, handlers=handlers, orelse=other, finalbody=last):
-                yield from _flat((*inner, *(line for one in handlers for line in one.body), *other, *last))
+                handled = (line for handler in handlers for line in handler.body)
+                waiting.extend(reversed((*inner, *handled, *other, *last)))
             case ast.With(body=inner):
-                yield from _flat(inner)
+                waiting.extend(reversed(inner))
             case _:
                 pass
 
@@ -190,23 +194,23 @@ def _repeated(node: _Defined) -> bool:
     return False
 
 
-def _imports(tree: ast.Module) -> Iterator[ImportedName]:
+def _mentions(tree: ast.Module) -> tuple[tuple[ImportedName, ...], frozenset[str]]:
+    """What a file imports, and every name it mentions. One walk: it is most of the work on a file."""
+    imports: list[ImportedName] = []
+    names: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield ImportedName(level=0, module=alias.name, name="")
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+            imports.extend(ImportedName(level=0, module=alias.name, name="") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                yield ImportedName(level=node.level, module=node.module or "", name=alias.name)
-
-
-def _identifiers(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
-                yield name
-            case _:
-                pass
+            names.update(alias.name for alias in node.names)
+            module = node.module or ""
+            imports.extend(ImportedName(level=node.level, module=module, name=alias.name) for alias in node.names)
+    return tuple(imports), frozenset(names)
 
 
 def _todos(text: str) -> tuple[Mention, ...]:
@@ -215,9 +219,11 @@ def _todos(text: str) -> tuple[Mention, ...]:
     found: list[Mention] = []
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            hit = _REQUEST.match(token.string) if token.type == tokenize.COMMENT else None
+            hit = _REQUEST.search(token.string) if token.type == tokenize.COMMENT else None
             if hit:
-                found.append(Mention(line=token.start[0], text=" ".join(hit[1].split())[:_TODO_LENGTH_MAX]))
+                found.append(
+                    Mention(line=token.start[0], text=" ".join(hit[0][:_LINE_MAX].split())[:_TODO_LENGTH_MAX])
+                )
     except (tokenize.TokenError, SyntaxError):
         return tuple(found)  # the parser took the file: what was read so far stands
     return tuple(found)

@@ -23,13 +23,16 @@ from tenuto.demo.sentences import first_sentence, quotes
 from tenuto.demo.source import PythonFile, read_python
 from tenuto.demo.words import split_name, topic_words, words_of
 
-__all__ = ["FILES_READ_MAX", "SIZE_MAX", "is_surveyed", "survey"]
+__all__ = ["BYTES_READ_MAX", "FILES_READ_MAX", "SIZE_MAX", "is_surveyed", "survey"]
 
 SIZE_MAX = 512 * 1024
 """Bytes of the largest file that is read."""
 
 FILES_READ_MAX = 3_000
 """How many files are read at most; the shallowest first."""
+
+BYTES_READ_MAX = 16 << 20
+"""Bytes read at most, over all files: some 10 s of parsing."""
 
 _REST_MAX, _SKIPPED_MAX, _NAMES_MAX = 200, 50, 200
 _TEXT_SUFFIXES = (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,7 +14,7 @@ from tenuto.adapters.tools.functions import tool
 from tenuto.demo import check
 from tenuto.demo.facts import SkippedFile, Survey
 from tenuto.demo.page import MARK
-from tenuto.demo.survey import FILES_READ_MAX, SIZE_MAX, is_surveyed, survey
+from tenuto.demo.survey import BYTES_READ_MAX, FILES_READ_MAX, SIZE_MAX, is_surveyed, survey
 from tenuto.ports.workspace import TreeEdit, TreeEntry
 
 __all__ = ["PAGES", "WrittenPage", "survey_repository", "write_page"]
@@ -37,15 +39,16 @@ async def survey_repository(files: TreeEdit, max_files: int) -> Survey:
         raise ValueError("max_files must be at least 1")
     entries = [entry for entry in await files.entries() if is_surveyed(entry.path) and entry.mode != _SYMLINK]
     entries.sort(key=lambda entry: (entry.path.count("/"), entry.path))
+    python = await _read(files, [entry for entry in entries if _is_python(entry.path)])
     apart = [page for page in PAGES if await _is_ours(files, page)]
-    sources, skipped = await _read(files, entries, _is_python)
-    if any(path.endswith(".py") for path in sources):
+    if any(path.endswith(".py") for path in python.sources):
         try:
-            return await asyncio.to_thread(survey, sources, most=max_files, skipped=skipped, apart=apart)
+            return await _survey(python, max_files, apart)
         except ValueError:
             pass  # no Python that parses: its documents may be worth an index
-    texts, more = await _read(files, entries, lambda path: not _is_python(path))
-    return await asyncio.to_thread(survey, sources | texts, most=max_files, skipped=[*skipped, *more], apart=apart)
+    texts = await _read(files, [entry for entry in entries if not _is_python(entry.path)])
+    both = _Read(python.sources | texts.sources, [*python.skipped, *texts.skipped], python.unread + texts.unread)
+    return await _survey(both, max_files, apart)
 
 
 @tool(effect="workspace", version="1")
@@ -63,17 +66,32 @@ async def write_page(files: TreeEdit, text: str) -> WrittenPage:
     return WrittenPage(check=script, page=page)
 
 
-async def _read(
-    files: TreeEdit, entries: Sequence[TreeEntry], wanted: Callable[[str], bool]
-) -> tuple[dict[str, bytes], list[SkippedFile]]:
-    chosen = [entry for entry in entries if wanted(entry.path)]
-    small: Iterable[TreeEntry] = [entry for entry in chosen[:FILES_READ_MAX] if entry.size <= SIZE_MAX]
-    skipped = [
-        SkippedFile(path=entry.path, reason=f"over {SIZE_MAX // 1024} KiB")
-        for entry in chosen
-        if entry.size > SIZE_MAX
-    ]
-    return {entry.path: await files.read(entry.path) for entry in small}, skipped
+class _Read(NamedTuple):
+    """What was read: files, those too large, and how many are beyond the limits."""
+
+    sources: dict[str, bytes]
+    skipped: list[SkippedFile]
+    unread: int
+
+
+async def _read(files: TreeEdit, entries: Sequence[TreeEntry]) -> _Read:
+    """Read files in the order given, up to the limits."""
+    large = [entry for entry in entries if entry.size > SIZE_MAX]
+    small = [entry for entry in entries if entry.size <= SIZE_MAX]
+    sizes = itertools.accumulate(entry.size for entry in small)
+    taken = [entry.path for entry, so_far in zip(small, sizes, strict=True) if so_far <= BYTES_READ_MAX]
+    taken = taken[:FILES_READ_MAX]
+    return _Read(
+        {path: await files.read(path) for path in taken},
+        [SkippedFile(path=entry.path, reason=f"over {SIZE_MAX // 1024} KiB") for entry in large],
+        len(small) - len(taken),
+    )
+
+
+async def _survey(read: _Read, most: int, apart: list[str]) -> Survey:
+    # in a thread: seconds of parsing must not keep the engine from renewing its lease
+    found = await asyncio.to_thread(survey, read.sources, most=most, skipped=read.skipped, apart=apart)
+    return msgspec.structs.replace(found, unread=read.unread)
 
 
 def _is_python(path: str) -> bool:
