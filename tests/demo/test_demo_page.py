@@ -67,7 +67,7 @@ def test_choices_are_marked_and_facts_are_not() -> None:
             topics={path: "cart"},
         ),
     )
-    assert page.startswith(MARK + "\n\n# Modules of shop\n")
+    assert page.startswith(MARK + "\n\n# Modules of shop\n\nThe 4 most used of 5 Python modules (")
     assert "~ *checkout: Turn the cart into an order \\| done.*" in page
     assert "A shop that sells things to people." in page
     assert "| [errors](#errors) | 1 | 1 | ~ [`src/shop/errors.py`](src/shop/errors.py) |" in page

@@ -75,9 +75,12 @@ def _how(survey: Survey) -> str:
     what = "Python modules" if survey.kind == "python" else "text files"
     tests = f"; {_count(survey.tests, 'test file')} read, not listed" if survey.tests else ""
     unread = f"; {_count(survey.unread, 'file')} beyond the limits of a demo" if survey.unread else ""
+    everything = f"{survey.lines:,} lines in all{tests}{unread}"
+    shown = f"All {survey.modules} {what} ({everything})"
+    if len(survey.files) < survey.modules:
+        shown = f"The {len(survey.files)} most used of {survey.modules} {what} ({everything})"
     return (
-        f"{len(survey.files)} of {survey.modules} {what} ({survey.lines:,} lines in all{tests}{unread}), "
-        "the most used ones. Tools took every path, name, number and sentence from the sources. A model chose only "
+        f"{shown}. Tools took every path, name, number and sentence from the sources. A model chose only "
         "what is marked ~, and only among those facts: a topic word, the sentence that sums up a file without a "
         "docstring of its own, the area where the evidence is mixed, and the file to read first. A choice can be "
         "poor; it cannot be made up."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ _NAMES_SHOWN, _CHARACTERS_SHOWN = 6, 160
 class ToolCaller(Protocol):
     """The part of a step program's `ctx` that these steps use."""
 
-    async def tool(self, name: str, /, **arguments: Any) -> Any: ...
+    def tool(self, name: str, /, **arguments: Any) -> Awaitable[Any]: ...
 
 
 async def survey(ctx: ToolCaller, inputs: Mapping[str, Any]) -> dict[str, Any]:
