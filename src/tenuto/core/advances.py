@@ -11,7 +11,7 @@ from tenuto.core.ids import Digest
 from tenuto.core.moves import close_account, lane_account, settle_program
 from tenuto.core.state import ExecutionState, ProgramFrame, StepState
 
-__all__ = ["advance_digest", "advance_program"]
+__all__ = ["advance_digest", "advance_program", "said"]
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -21,21 +21,31 @@ def advance_digest(event: StepAdvanced) -> Digest:
     return digest(_encode(replace(event, at="")))
 
 
+def said(event: StepAdvanced) -> bool:
+    """Whether an advance says anything: it asked, closed lanes, returned or raised."""
+    return bool(event.asks or event.closed or event.returned is not None or event.raised is not None)
+
+
 def advance_program(state: ExecutionState, step: StepState, event: StepAdvanced) -> ExecutionState:
     frame = step.frame
     if not isinstance(frame, ProgramFrame):
         raise AssertionError(f"{step.path} is no program")
-    frame = replace(frame, advances=(*frame.advances, advance_digest(event)))
+    if said(event):
+        frame = replace(frame, advances=(*frame.advances, advance_digest(event)))
+    # A gather whose lanes asked nothing opens and closes in one advance: there is nothing to split or merge.
+    opened = {ask.ordinal for ask in event.asks if isinstance(ask, OpenLanes)}
+    asks = tuple(ask for ask in event.asks if ask.ordinal not in event.closed)
     for ordinal in event.closed:
-        state, frame, step = _close_lanes(state, step, frame, ordinal)
+        if ordinal not in opened:
+            state, frame, step = _close_lanes(state, step, frame, ordinal)
     if event.raised is not None:
         step = replace(step, verdict=event.raised)
     elif event.returned is not None:
         step = replace(step, verdict=event.returned)
     if frame.merging:
-        frame = replace(frame, held=(*frame.held, *event.asks))
+        frame = replace(frame, held=(*frame.held, *asks))
     else:
-        frame = replace(frame, pending=(*frame.pending, *event.asks))
+        frame = replace(frame, pending=(*frame.pending, *asks))
     return settle_program(state, replace(step, frame=frame))
 
 

@@ -28,7 +28,7 @@ from tenuto.core.state import AgentFrame, Call, CommandFrame, ExecutionState, Pr
 from tenuto.core.tools import Effect
 from tenuto.core.work import work_of
 
-__all__ = ["output_schema", "request_call"]
+__all__ = ["output_schema", "request_call", "tool_call_again"]
 
 _TOOL_CALL = Amount(tool_calls=1)
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -250,6 +250,13 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
     if timeout is None and spec is not None:
         timeout = spec.timeout_ms
     return CallTool(event, _remaining_us(state, timeout))
+
+
+def tool_call_again(state: ExecutionState, call: Call) -> tuple[str, Content, Digest]:
+    """Tool, arguments and tree of a call that was made and is in doubt."""
+    step = state.steps[call.path]
+    name, arguments, _ = _tool_ask(state, call, step)
+    return name, arguments, _tree_of(state, step, call)
 
 
 def _tool_ask(state: ExecutionState, call: Call, step: StepState) -> tuple[str, Content, str | None]:

@@ -1,6 +1,6 @@
 """`decide(state) -> command`: the next thing to do, or nothing. Reads the state alone: same state, same answer.
 
-One command at a time, since the fact of each changes the state; `settle` in `core.turn` asks until all is waiting.
+One command at a time, since the fact of each changes the state; `take` in `core.turn` asks until all is waiting.
 The order is fixed: what a failure or cancellation ends, calls that need attention, calls that wait for a place
 (first come first served), steps that are due (plan order), and when nothing can move: money, then the end.
 """
@@ -24,7 +24,7 @@ from tenuto.core.seeds import backoff_ms
 from tenuto.core.state import Call, ExecutionState, StepState
 from tenuto.core.stepping import decide_step, merge_again
 
-__all__ = ["decide", "idle", "outstanding_timers"]
+__all__ = ["decide", "idle", "outstanding_timers", "waits_for_program"]
 
 
 def decide(state: ExecutionState) -> Command | None:
@@ -52,6 +52,13 @@ def decide(state: ExecutionState) -> Command | None:
 def idle(state: ExecutionState) -> bool:
     """Whether nothing can move: no call open, no timer running, nobody asked, no program told something."""
     return not (state.open_calls or state.merges_open or state.timers or state.people or state.fed)
+
+
+def waits_for_program(state: ExecutionState) -> bool:
+    """Whether parked calls can be looked at as soon as programs have said that they ask nothing new."""
+    return bool(state.parked and state.fed) and not (
+        state.open_calls or state.merges_open or state.timers or state.people
+    )
 
 
 def outstanding_timers(state: ExecutionState) -> dict[str, int]:

@@ -187,7 +187,7 @@ def _step_started(state: ExecutionState, event: StepStarted) -> ExecutionState:
     if step is None:
         state, step = _new_child(state, event)
     work = work_of(state.spec, step)
-    frame = work.frame(event.tree)
+    frame = work.frame(event.tree, state.at)
     if event.account is not None and event.attempt == 1:
         state = replace(state, accounts=state.accounts.set(step.account, Account(granted=event.account)))
     step = replace(

@@ -102,6 +102,7 @@ class ProgramFrame(msgspec.Struct, frozen=True, kw_only=True):
     merging: tuple[str, ...] = ()
     open_asks: Map[str, Ask] = Map()
     pending: tuple[Ask, ...] = ()
+    started_at: int = 0
     trees: Map[str, Digest] = Map()
 
 

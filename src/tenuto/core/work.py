@@ -23,13 +23,13 @@ class StepWork(NamedTuple):
     agent: AgentWork | None
     run: RunSpec
 
-    def frame(self, tree: Digest) -> Frame:
-        """The frame of a new attempt."""
+    def frame(self, tree: Digest, at: int) -> Frame:
+        """The frame of a new attempt that begins at the time `at`."""
         if self.kind == "agent":
             return AgentFrame()
         if self.kind == "command":
             return CommandFrame()
-        return ProgramFrame(trees=Map({"": tree}))
+        return ProgramFrame(started_at=at, trees=Map({"": tree}))
 
     def agent_for(self, step: StepState, where: Position) -> AgentWork:
         """Who makes this model call."""

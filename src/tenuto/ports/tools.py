@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -11,7 +11,7 @@ from msgspec import Raw
 from tenuto.core.tools import Grants, ToolCall, ToolSpec
 from tenuto.ports.workspace import TreeEdit, WorkingDirectory
 
-__all__ = ["Sandbox", "SandboxCommand", "SandboxResult", "Tool", "ToolContext", "ToolOutput"]
+__all__ = ["Sandbox", "SandboxCommand", "SandboxResult", "Tool", "ToolContext", "ToolOutput", "Tools"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +61,23 @@ class Tool(Protocol):
     async def reconcile(self, call: ToolCall) -> ToolOutput | None:
         """For `once` tools with `spec.reconcilable`: what a call in doubt did; None = it was never made."""
         ...
+
+
+class Tools(Protocol):
+    """The tools of an engine by name, and the checks of what goes in and comes out.
+
+    Checks raise nothing: they return at most a few lines `$.path: what is wrong`, none if all is well.
+    """
+
+    def get(self, name: str, default: None = None, /) -> Tool | None: ...
+
+    def specs(self) -> Sequence[ToolSpec]: ...
+
+    def validate_arguments(self, spec: ToolSpec, arguments: Raw) -> Sequence[str]: ...
+
+    def validate_output(self, spec: ToolSpec, value: Raw) -> Sequence[str]: ...
+
+    def complaints(self, schema: bytes, value: Raw) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -53,15 +53,16 @@ class Toolbox(Mapping[str, Tool]):
 
     def validate_arguments(self, spec: ToolSpec, arguments: msgspec.Raw) -> list[str]:
         """What is wrong with the arguments of a call."""
-        return self._complaints(bytes(spec.parameters), arguments)
+        return self.complaints(bytes(spec.parameters), arguments)
 
     def validate_output(self, spec: ToolSpec, value: msgspec.Raw) -> list[str]:
         """What is wrong with an `ok` output. A tool that declares no output schema meets it."""
         if spec.output_schema is None:
             return []
-        return self._complaints(bytes(spec.output_schema), value)
+        return self.complaints(bytes(spec.output_schema), value)
 
-    def _complaints(self, schema: bytes, value: msgspec.Raw) -> list[str]:
+    def complaints(self, schema: bytes, value: msgspec.Raw) -> list[str]:
+        """What is wrong with a JSON value by a JSON Schema."""
         try:
             instance = parse(value)
         except ValueError as error:

@@ -1,0 +1,107 @@
+"""The report of a run: a projection of its state, in the shape of the machine interface (design 11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tenuto.core.budget import DIMENSIONS, Amount, add
+from tenuto.core.models import Grade
+from tenuto.core.state import ExecutionState, StepState
+from tenuto.errors import ExitCode
+
+__all__ = ["budget_report", "exit_code", "grade", "report", "status_of", "step_report"]
+
+_WORST: tuple[Grade, ...] = ("exact", "pinned", "best effort", "opaque")
+
+
+def status_of(state: ExecutionState) -> str:
+    """`running`, `waiting` (for a person), `exhausted`, `ok`, `failed` or `cancelled`."""
+    if state.status == "running" and state.people and not (state.open_calls or state.merges_open or state.timers):
+        return "waiting"
+    return "running" if state.status in ("new", "cancelling") else state.status
+
+
+def exit_code(state: ExecutionState) -> ExitCode:
+    match status_of(state):
+        case "ok":
+            return ExitCode.OK
+        case "waiting":
+            return ExitCode.WAITING
+        case "exhausted":
+            return ExitCode.EXHAUSTED
+        case _:
+            return ExitCode.FAILED
+
+
+def grade(state: ExecutionState) -> Grade:
+    """How far a re-run with equal seed can be expected to agree: the worst grade of the models of the plan."""
+    profiles = state.spec.lock.profiles.values()
+    return max((p.grade for p in profiles), key=_WORST.index, default="exact")
+
+
+def report(state: ExecutionState) -> dict[str, Any]:
+    """The whole report. JSON values only."""
+    return {
+        "run": state.run,
+        "status": status_of(state),
+        "exit": int(exit_code(state)),
+        "result_digest": state.result,
+        "journal_digest": state.head,
+        "tree_digest": state.tree if state.ended else None,
+        "outputs": None if state.outputs is None else state.outputs.value,
+        "error": state.why or None,
+        "grade": grade(state),
+        "budget": budget_report(state),
+        "waiting_for": sorted(c.position for c in state.calls.values() if c.status == "doubt"),
+        "steps": [step_report(state, step) for step in sorted(state.steps.values(), key=lambda s: s.order)],
+    }
+
+
+def step_report(state: ExecutionState, step: StepState) -> dict[str, Any]:
+    """One step as the report lists it."""
+    account = state.accounts.get(step.account)
+    return {
+        "path": step.path,
+        "status": step.status,
+        "agent": _agent_name(state, step),
+        "attempts": step.attempt,
+        "step_key": step.key,
+        "output_digest": None if step.output is None else step.output.digest,
+        "tree_digest": step.out_tree,
+        "reused": False,
+        "calls": len(step.fingerprints),
+        "error": None if step.error is None else {"kind": step.error.kind, "message": step.error.message},
+        "spent": None if account is None else msgspec.to_builtins(account.spent),
+    }
+
+
+def _agent_name(state: ExecutionState, step: StepState) -> str | None:
+    asked = getattr(step.asked, "agent", None)
+    if asked is not None:
+        return str(asked)
+    work = state.spec.plan.steps[state.spec.index[step.name]].work
+    return getattr(work, "agent", None)
+
+
+def budget_report(state: ExecutionState) -> dict[str, Any]:
+    """Limit, reserved and spent by dimension; `in_doubt` lists the holds that were kept."""
+    held = Amount()
+    for call in state.calls.values():
+        if call.status == "open":
+            held = add(held, call.hold)
+    limits = state.spec.plan.budget
+    limit: dict[str, int] = {}
+    for dimension in DIMENSIONS:
+        value = getattr(limits, dimension)
+        if value is not None:
+            limit[dimension] = value + getattr(state.limits_added, dimension)
+    if state.time_limit_us is not None:
+        limit["time_ms"] = state.time_limit_us // 1000
+    return {
+        "limit": limit,
+        "reserved": msgspec.to_builtins(held),
+        "spent": {**msgspec.to_builtins(state.spent), "time_ms": state.active_us // 1000},
+        "in_doubt": [{"call": d.call, "try": d.try_number, **msgspec.to_builtins(d.amount)} for d in state.doubtful],
+    }

@@ -1,0 +1,355 @@
+"""Driving one run: inputs enter one at a time, turns are committed, then adopted, published and carried out.
+
+    outcome -> pending state -> intents -> append in one commit -> adopt -> publish -> effects -> next outcome
+
+Outcomes that arrive while a commit is under way share the next one. If an append fails the pending state is dropped
+and the driver stops: what failed is ours, and never becomes a recorded result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from tenuto.core.advances import said
+from tenuto.core.calls import tool_call_again
+from tenuto.core.commands import CallModel, CallTool, Command, MergeTrees, ReconcileCall, SetTimer
+from tenuto.core.content import INLINE_MAX
+from tenuto.core.decide import idle, outstanding_timers, waits_for_program
+from tenuto.core.events import Input
+from tenuto.core.events.call import (
+    CallReconciled,
+    ModelCallFailed,
+    ModelReplied,
+    ToolCallFailed,
+    ToolReturned,
+    TreesMerged,
+)
+from tenuto.core.events.program import StepAdvanced, TimerFired
+from tenuto.core.events.run import RunResumed
+from tenuto.core.events.step import StepCancelled
+from tenuto.core.ids import Digest, RunId, StepPath, call_id, split_position
+from tenuto.core.requests import Refusal, Request, admit
+from tenuto.core.state import ExecutionState, ProgramFrame
+from tenuto.core.tools import ToolCall
+from tenuto.core.turn import Entry, Turn, take
+from tenuto.errors import FencedError
+from tenuto.ports.artifacts import BlobStore
+from tenuto.ports.clock import Clock
+from tenuto.ports.journal import Fence, Head, Journal, Session, StoredRecord
+from tenuto.runtime.bus import EventBus
+from tenuto.runtime.perform import Effects
+from tenuto.runtime.programs import RunningProgram
+from tenuto.runtime.published import Published
+
+__all__ = ["Load", "RunDriver"]
+
+_OUTCOMES = (ModelReplied, ModelCallFailed, ToolReturned, ToolCallFailed, CallReconciled, TreesMerged)
+
+
+class Load:
+    """How many effects of an engine are under way, over all its runs."""
+
+    __slots__ = ("effects",)
+
+    def __init__(self) -> None:
+        self.effects = 0
+
+
+class RunDriver:
+    """Drives one run to its end, or to where nobody but a person can move it. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        state: ExecutionState,
+        fence: Fence | None,
+        journal: Journal,
+        session: Session,
+        large: BlobStore,
+        effects: Effects,
+        clock: Clock,
+        bus: EventBus,
+        load: Load,
+        start_program: Callable[[ExecutionState, StepPath], RunningProgram],
+        programs: dict[StepPath, RunningProgram],
+        grace_us: int,
+    ) -> None:
+        self.state = state
+        self._fence = fence
+        self._journal = journal
+        self._session = session
+        self._large = large
+        self._effects = effects
+        self._clock = clock
+        self._bus = bus
+        self._load = load
+        self._start_program = start_program
+        self._programs = programs
+        self._grace_us = grace_us
+        self._arrived: deque[Input] = deque()
+        self._asked: deque[tuple[str, int, Request]] = deque()
+        self._waker: asyncio.Future[None] | None = None
+        self._failure: BaseException | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wall_zero = clock.now_us() - clock.monotonic_us()
+        self._stopping = False
+
+    @property
+    def fence(self) -> Fence | None:
+        """The proof of ownership; None before the run's first commit."""
+        return self._fence
+
+    def stop(self) -> None:
+        """Leave the run as it is, after the commit that is under way: open calls are lost, as after a crash."""
+        self._stopping = True
+        self._wake()
+
+    def offer(self, key: str, asked_at_us: int, request: Request) -> None:
+        """Take a request of the inbox into the journal with the next commit. Refused ones are only taken out."""
+        self._asked.append((key, asked_at_us, request))
+        self._wake()
+
+    # --- the loop ---------------------------------------------------------------------------------------------
+
+    async def drive(self, first: Input) -> None:
+        """Run until nothing can move without a person, or `stop`. Raises what makes going on impossible."""
+        inputs: list[Input] = [first]
+        try:
+            while True:
+                await self._turns(inputs)
+                if self.state.status not in ("running", "cancelling"):
+                    return
+                if not self._arrived and not self._asked:
+                    if not self._tasks and idle(self.state):
+                        return
+                    if self._waits_for_people():
+                        return
+                    await self._wait()
+                if self._stopping:
+                    return
+                inputs = list(self._arrived)
+                self._arrived.clear()
+        finally:
+            await self._end_tasks()
+
+    def _waits_for_people(self) -> bool:
+        """Nothing moves by itself any more: a waiting run needs no process."""
+        state = self.state
+        return bool(state.people) and not (self._tasks or state.open_calls or state.merges_open or state.timers)
+
+    async def _turns(self, inputs: Sequence[Input]) -> None:
+        """Take all inputs, each with what follows, and commit them together."""
+        at = max(self._wall_zero + self._clock.monotonic_us(), self.state.at)
+        turns: list[Turn] = []
+        state = self.state
+        for event in inputs:
+            if not _stale(state, event):
+                state = self._turn(state, event, at, turns)
+        taken: list[str] = []
+        while self._asked:
+            key, asked_at, request = self._asked.popleft()
+            taken.append(key)
+            admitted = admit(state, request, asked_at_us=asked_at)
+            if not isinstance(admitted, Refusal):
+                state = self._turn(state, admitted, at, turns)
+        if not turns and not taken:
+            return
+        await self._commit(state.run, turns, taken)
+        self.state = state
+        self._publish(turns, at)
+        self._release(turns)
+
+    def _turn(self, state: ExecutionState, event: Input, at: int, turns: list[Turn]) -> ExecutionState:
+        turn = take(state, event, at=at)
+        turns.append(turn)
+        state = turn.state
+        for path in dict.fromkeys(state.fed):
+            for advance in self._advance(state, path):
+                state = self._turn(state, advance, at, turns)
+        return state
+
+    def _advance(self, state: ExecutionState, path: StepPath) -> list[StepAdvanced]:
+        """Run a program as far as what it was told carries it; the advances that must be recorded."""
+        frame = state.steps[path].frame
+        if not isinstance(frame, ProgramFrame):
+            return []
+        advances = []
+        program = self._programs.get(path)
+        if program is None or not (frame.advances or frame.fed):
+            program = self._programs[path] = self._start_program(state, path)
+            advances.append(program.start())
+        while program.told < len(frame.fed):
+            advances.append(program.feed(frame.fed[program.told]))
+        recorded = [advance for advance in advances if said(advance)]
+        if not recorded and waits_for_program(state):
+            return advances[-1:]
+        return recorded
+
+    async def _commit(self, run: RunId, turns: Sequence[Turn], taken: Sequence[str]) -> None:
+        records = [StoredRecord(e.seq, e.hash, e.body) for turn in turns for e in turn.entries]
+        small: dict[Digest, bytes] = {}
+        large: list[bytes] = []
+        for name, body in _bodies_of(turns):
+            if len(body) > INLINE_MAX:
+                large.append(body)
+            else:
+                small[name] = body
+        if large:
+            await self._large.put_many(large)
+        if self._fence is None:
+            self._fence = await self._journal.create(run, self._session, records, small)
+            return
+        await self._journal.append(
+            self._fence,
+            Head(self.state.seq, self.state.head),
+            records,
+            small,
+            taken=taken,
+            alone=self._load.effects == 0,
+        )
+
+    def _publish(self, turns: Sequence[Turn], at: int) -> None:
+        bus, run, state = self._bus, self.state.run, self.state
+        for turn in turns:
+            for entry in turn.entries:
+                bus.emit(entry.event)
+                bus.emit(Published(run, entry.seq, at, entry.hash, entry.event, state))
+
+    # --- effects ----------------------------------------------------------------------------------------------
+
+    def _release(self, turns: Sequence[Turn]) -> None:
+        """Start what the commit has made durable; end what it has cancelled."""
+        for turn in turns:
+            for entry in turn.entries:
+                self._follow(entry)
+        for turn in turns:
+            for command in turn.commands:
+                self._perform(command)
+
+    def _follow(self, entry: Entry) -> None:
+        event = entry.event
+        if isinstance(event, StepCancelled):
+            for name, task in self._tasks.items():
+                if _path_of(name) == event.path:
+                    task.cancel()
+            program = self._programs.pop(event.path, None)
+            if program is not None:
+                program.close()
+        elif isinstance(event, RunResumed):
+            for timer, due_us in outstanding_timers(self.state).items():
+                self._spawn(f"timer:{timer}", self._timer(timer, due_us))
+
+    def _perform(self, command: Command) -> None:
+        state, effects = self.state, self._effects
+        if self._clock.monotonic_us() >= self._session.safe_until_us():
+            raise FencedError(
+                "the lease of this engine is over; nothing more is started",
+                where=f"run {state.run}",
+                fix="another engine may have the run: see `tenuto show`",
+            )
+        match command:
+            case CallModel(event) if event.call in state.calls:
+                self._spawn(event.call, self._report(effects.call_model(state.run, command)))
+            case CallTool(event) if event.call in state.calls:
+                self._spawn(event.call, self._report(effects.call_tool(state.run, state.spec, command)))
+            case MergeTrees(event) if event.call in state.calls:
+                self._spawn(event.call, self._report(effects.merge(command)))
+            case ReconcileCall(event) if event.call in state.calls:
+                call = self._doubtful(command)
+                self._spawn(event.call, self._report(effects.reconcile(call, command)))
+            case SetTimer(event) if event.timer in state.timers and f"timer:{event.timer}" not in self._tasks:
+                self._spawn(f"timer:{event.timer}", self._timer(event.timer, event.due_us))
+            case _:
+                """A later turn of the same commit has taken the call back."""
+
+    def _doubtful(self, command: ReconcileCall) -> ToolCall:
+        state = self.state
+        call = state.calls[command.event.call]
+        tool, arguments, tree = tool_call_again(state, call)
+        path, attempt, _ = split_position(call.position)
+        return ToolCall(
+            arguments=arguments.raw,
+            attempt=attempt,
+            call=call_id(state.run, call.position),
+            key=call.key or Digest(""),
+            run=state.run,
+            step=path,
+            tool=tool,
+            tree=tree,
+            try_number=call.try_number,
+        )
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._load.effects += 1
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks[name] = task
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._load.effects -= 1
+        if self._tasks.get(task.get_name()) is task:
+            del self._tasks[task.get_name()]
+        if not task.cancelled() and (error := task.exception()) is not None and self._failure is None:
+            self._failure = error
+        self._wake()
+
+    async def _report(self, work: Coroutine[Any, Any, Input]) -> None:
+        self._arrived.append(await work)
+
+    async def _timer(self, timer: str, due_us: int) -> None:
+        wait = due_us - (self._wall_zero + self._clock.monotonic_us())
+        if wait > 0:
+            await self._clock.sleep(wait)
+        self._arrived.append(TimerFired(timer=timer))
+
+    def _wake(self) -> None:
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    async def _wait(self) -> None:
+        if self._failure is None and not self._stopping:
+            self._waker = asyncio.get_running_loop().create_future()
+            await self._waker
+            self._waker = None
+        if self._failure is not None:
+            raise self._failure
+
+    async def _end_tasks(self) -> None:
+        """Nothing of this run goes on after it: tasks are cancelled and get their grace."""
+        for program in self._programs.values():
+            program.close()
+        self._programs.clear()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._grace_us / 1_000_000)
+
+
+def _bodies_of(turns: Sequence[Turn]) -> list[tuple[Digest, bytes]]:
+    """The bodies that the records of these turns name and do not carry."""
+    found = [item for turn in turns for item in turn.blobs.items()]
+    for turn in turns:
+        for command in turn.commands:
+            if isinstance(command, CallModel):
+                found.extend(command.blobs)
+    return found
+
+
+def _path_of(task_name: str) -> str:
+    """The step of a call's or a try's task; a timer between attempts is named `path/attempt`."""
+    name = task_name.removeprefix("timer:")
+    return name.rpartition("/")[0] if name.count("/") < 2 else name.rsplit("/", 2)[0]
+
+
+def _stale(state: ExecutionState, event: Input) -> bool:
+    """An outcome of what the run does not wait for any more (its step was cancelled meanwhile)."""
+    if isinstance(event, _OUTCOMES):
+        call = state.calls.get(event.call)
+        return call is None or call.try_number != event.try_number or call.status not in ("open", "doubt")
+    if isinstance(event, TimerFired):
+        return event.timer not in state.timers
+    return False

@@ -1,0 +1,352 @@
+"""`PlanExecutionEngine`: executes and resumes runs of plans. Everything it needs comes by constructor.
+
+Any number of engines live in one process and share nothing but what they are given. One engine drives any number
+of runs at once, each with its own driver; only the engine that holds a run's lease writes its journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import msgspec
+from msgspec.structs import replace
+
+from tenuto.core.agents import AgentSpec
+from tenuto.core.bodies import write_body
+from tenuto.core.budget import NOTHING, Amount, Limits
+from tenuto.core.canonical import clean
+from tenuto.core.content import Content
+from tenuto.core.events import Input
+from tenuto.core.events.run import RunResumed, RunStarted
+from tenuto.core.evolve import start
+from tenuto.core.ids import Digest, RunId, StepPath
+from tenuto.core.plan import Lock, Plan, PromptWork, Registry, UsesWork
+from tenuto.core.requests import CancelRun, Request, read_request, request_key, write_request
+from tenuto.core.seeds import run_seed
+from tenuto.core.spec import MODEL_DEFAULT, RunSpec
+from tenuto.core.state import ExecutionState
+from tenuto.errors import InvalidPlanError, RefusedRequestError, UsageError
+from tenuto.ports.artifacts import ArtifactStore
+from tenuto.ports.clock import Clock
+from tenuto.ports.journal import Fence, Journal, Session
+from tenuto.ports.model import ModelProvider
+from tenuto.ports.programs import ProgramSource
+from tenuto.ports.tools import Tools
+from tenuto.ports.workspace import Workspace
+from tenuto.runtime.bus import EventBus
+from tenuto.runtime.contents import Contents
+from tenuto.runtime.driver import Load, RunDriver
+from tenuto.runtime.loading import fold, load_records, load_spec
+from tenuto.runtime.perform import Effects
+from tenuto.runtime.programs import RunningProgram
+from tenuto.runtime.rerun import program_inputs, rerun_programs
+
+__all__ = ["LOGIC_VERSION", "PlanExecutionEngine"]
+
+LOGIC_VERSION = 1
+"""The version of the kernel's decisions. A changed decision keeps its old branch under the old number."""
+INBOX_POLL_US = 250_000
+GRACE_US = 5_000_000
+
+
+class PlanExecutionEngine:
+    """Drives runs. `execute` and `resume` return the state the run was left in: ended, exhausted or waiting.
+
+    `limits` bounds every run beside its plan's own budget (the smaller holds). `max_parallel` bounds open calls of
+    a run. `environment` is what steps may be granted of the process environment. `inbox_poll_us` None: requests of
+    other processes are read when a run is opened only.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        artifacts: ArtifactStore,
+        models: ModelProvider,
+        tools: Tools,
+        workspace: Callable[[Contents], Workspace],
+        clock: Clock,
+        programs: ProgramSource | None = None,
+        bus: EventBus | None = None,
+        limits: Limits | None = None,
+        max_parallel: int = 4,
+        environment: Mapping[str, str] | None = None,
+        sandbox: str = "",
+        worker: str = "engine",
+        inbox_poll_us: int | None = INBOX_POLL_US,
+        grace_us: int = GRACE_US,
+    ) -> None:
+        self._journal = journal
+        self._artifacts = artifacts
+        self._models = models
+        self._tools = tools
+        self._clock = clock
+        self._programs = programs
+        self._limits = limits or Limits()
+        self._max_parallel = max_parallel
+        self._sandbox = sandbox
+        self._worker = worker
+        self._inbox_poll_us = inbox_poll_us
+        self._grace_us = grace_us
+        self.bus = bus or EventBus()
+        self.contents = Contents(journal, artifacts)
+        self.workspace = workspace(self.contents)
+        self._effects = Effects(clock, models, tools, self.workspace, environment or {})
+        self._load = Load()
+        self._session: Session | None = None
+        self._opening = asyncio.Lock()
+        self._drivers: dict[RunId, RunDriver] = {}
+        self._poller: asyncio.Task[None] | None = None
+
+    # --- runs -------------------------------------------------------------------------------------------------
+
+    async def execute(
+        self,
+        plan: Plan,
+        repo: Path | Digest | str,
+        run_id: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        agents: Mapping[str, AgentSpec] | None = None,
+        places: Mapping[str, str] | None = None,
+        model: str | None = None,
+        seed: str | None = None,
+        max_parallel: int | None = None,
+        commit: str | None = None,
+    ) -> ExecutionState:
+        """Start a run of `plan` over a repository (a directory, or the digest of a tree) and drive it.
+
+        `model` overrides every model of the plan; `seed` is the run seed (default: hash of the run's id). UsageError
+        (InvalidPlanError, RefusedRequestError) before anything is recorded; FencedError and StorageError when the
+        run cannot go on here. Everything else that goes wrong is in the run's state.
+        """
+        run = RunId(run_id)
+        spec = self._specify(plan, agents or {}, places or {}, model)
+        tree = repo if _is_digest(repo) else await self.workspace.capture(Path(repo))
+        first = RunStarted(
+            budget=spec.plan.budget,
+            commit=commit,
+            inputs=Content.of(clean(dict(inputs or {}))),
+            lock=spec.lock.digest,
+            logic=LOGIC_VERSION,
+            max_parallel=max_parallel or self._max_parallel,
+            plan=spec.plan.digest,
+            registry=spec.registry.digest,
+            repository=_place_of(repo),
+            run=run,
+            seed=seed or run_seed(run),
+            tree=tree,
+        )
+        await self.contents.put_many([write_body(spec.plan), write_body(spec.registry), write_body(spec.lock)])
+        return await self._drive(start(spec), None, first, {})
+
+    async def resume(
+        self,
+        run_id: str,
+        *,
+        add_budget: Amount = NOTHING,
+        add_time_ms: int = 0,
+        max_parallel: int | None = None,
+    ) -> ExecutionState:
+        """Continue a run from its journal. What was recorded is never executed again.
+
+        RefusedRequestError when it has ended; FencedError when a live engine has it; DivergedError when the code of
+        an unfinished Python step has changed (nothing is recorded then).
+        """
+        run = RunId(run_id)
+        session = await self._open_session()
+        fence, _ = await self._journal.claim(run, session)
+        try:
+            _, records = await load_records(self._journal, self.contents, run)
+            state = fold(await load_spec(self.contents, records[0]), records)
+            if state.ended:
+                raise RefusedRequestError(
+                    f"run {run} has ended ({state.status})", fix=f"see `tenuto show {run}`; start a new run to go on"
+                )
+            programs = rerun_programs(state, self._programs)
+        except BaseException:
+            await self._journal.release(fence)
+            raise
+        first = RunResumed(
+            add_budget=add_budget,
+            add_time_ms=add_time_ms,
+            logic=LOGIC_VERSION,
+            max_parallel=max_parallel or state.max_parallel,
+        )
+        return await self._drive(state, fence, first, programs)
+
+    async def _drive(
+        self, state: ExecutionState, fence: Fence | None, first: Input, programs: dict[StepPath, RunningProgram]
+    ) -> ExecutionState:
+        session = await self._open_session()
+        run = first.run if isinstance(first, RunStarted) else state.run
+        if run in self._drivers:
+            raise RefusedRequestError(f"run {run} is being driven by this engine already")
+        driver = RunDriver(
+            state=state,
+            fence=fence,
+            journal=self._journal,
+            session=session,
+            large=self._artifacts,
+            effects=self._effects,
+            clock=self._clock,
+            bus=self.bus,
+            load=self._load,
+            start_program=self._start_program,
+            programs=programs,
+            grace_us=self._grace_us,
+        )
+        self._drivers[run] = driver
+        try:
+            if fence is not None:
+                await self._offer_asked(run, driver)
+            self._poll_inbox()
+            await driver.drive(first)
+            return driver.state
+        finally:
+            del self._drivers[run]
+            if driver.fence is not None:
+                await self._journal.release(driver.fence)
+
+    async def cancel(self, run_id: str, *, reason: str = "", who: str = "") -> None:
+        """Ask for a run's cancellation, in this engine or another. RefusedRequestError when it makes no sense."""
+        await self.request(run_id, CancelRun(reason=reason, who=who))
+
+    async def request(self, run_id: str, request: Request) -> None:
+        """Put a request into a run's inbox. The first answer for a call wins: later ones are refused."""
+        run = RunId(run_id)
+        driver = self._drivers.get(run)
+        if driver is not None:
+            state = driver.state
+        else:
+            _, records = await load_records(self._journal, self.contents, run)
+            state = fold(await load_spec(self.contents, records[0]), records)
+        await self.ask(state, request)
+
+    async def ask(self, state: ExecutionState, request: Request) -> None:
+        """As `request`, for a state at hand."""
+        answer = await self._journal.ask(state.run, request_key(request, state), write_request(request))
+        if not answer.accepted:
+            raise RefusedRequestError(
+                f"{request_key(request, state)} of run {state.run} was answered before", fix="see `tenuto events`"
+            )
+        driver = self._drivers.get(state.run)
+        if driver is not None:
+            await self._offer_asked(state.run, driver)
+
+    def stop(self) -> None:
+        """Leave all runs as they are, resumable. Returns at once; `execute` and `resume` return soon after."""
+        for driver in self._drivers.values():
+            driver.stop()
+
+    async def close(self) -> None:
+        """Leave all runs and give everything back that this engine opened. Idempotent."""
+        self.stop()
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.wait([self._poller])
+            self._poller = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        await self.workspace.close()
+
+    # --- what a run is made of --------------------------------------------------------------------------------
+
+    def _specify(
+        self, plan: Plan, agents: Mapping[str, AgentSpec], places: Mapping[str, str], model: str | None
+    ) -> RunSpec:
+        plan = replace(plan, budget=_tighter(plan.budget, self._limits))
+        registry = Registry(agents=dict(agents), tools={spec.name: spec for spec in self._tools.specs()})
+        missing = {
+            step.work.agent
+            for step in plan.steps
+            if isinstance(step.work, PromptWork) and step.work.agent and step.work.agent not in registry.agents
+        }
+        if missing:
+            raise InvalidPlanError(f"the plan names agents that are not there: {', '.join(sorted(missing))}")
+        code = {
+            step.name: self._load_program(step.work.target).code
+            for step in plan.steps
+            if isinstance(step.work, UsesWork)
+        }
+        lock = Lock(code=code, model=model, places=dict(places), sandbox=self._sandbox)
+        spec = RunSpec(plan, registry, lock)
+        names = {model} if model else self._model_names(plan, registry)
+        profiles = {name: self._models.profile(name) for name in sorted(names)}
+        if "usd_micros" in spec.limited:
+            for name, profile in profiles.items():
+                if profile.price is None and profile.grade != "exact":
+                    raise UsageError(
+                        f"the plan has a budget in money, but the price of {name} is not known",
+                        fix="install tenuto[prices], or limit tokens instead",
+                    )
+        return RunSpec(plan, registry, replace(lock, profiles=profiles))
+
+    @staticmethod
+    def _model_names(plan: Plan, registry: Registry) -> set[str]:
+        names = {step.model for step in plan.steps} | {agent.model for agent in registry.agents.values()}
+        return {name for name in names if name} | {plan.defaults.model or MODEL_DEFAULT}
+
+    def _load_program(self, target: str) -> Any:
+        if self._programs is None:
+            raise UsageError(f"this engine was given no source of programs for {target}")
+        return self._programs.load(target)
+
+    def _start_program(self, state: ExecutionState, path: StepPath) -> RunningProgram:
+        step = state.steps[path]
+        target = state.spec.step(step.name).target
+        return RunningProgram(
+            self._load_program(target),
+            path=path,
+            attempt=step.attempt,
+            inputs=program_inputs(state, step),
+            seed=state.seed,
+            at_us=state.at,
+        )
+
+    # --- sessions and inbox -----------------------------------------------------------------------------------
+
+    async def _open_session(self) -> Session:
+        async with self._opening:
+            if self._session is None:
+                self._session = await self._journal.open_session(self._worker)
+            return self._session
+
+    def _poll_inbox(self) -> None:
+        if self._inbox_poll_us is not None and (self._poller is None or self._poller.done()):
+            self._poller = asyncio.get_running_loop().create_task(self._poll(self._inbox_poll_us))
+
+    async def _poll(self, every_us: int) -> None:
+        """Look for requests of other processes while runs are open."""
+        while self._drivers:
+            await self._clock.sleep(every_us)
+            for run, driver in list(self._drivers.items()):
+                if driver.fence is not None:
+                    await self._offer_asked(run, driver)
+
+    async def _offer_asked(self, run: RunId, driver: RunDriver) -> None:
+        for row in await self._journal.asked(run):
+            driver.offer(row.key, row.at_us, read_request(row.body))
+
+
+def _is_digest(repo: Path | str) -> TypeGuard[Digest]:
+    return isinstance(repo, str) and len(repo) == 64 and all(c in "0123456789abcdef" for c in repo)
+
+
+def _place_of(repo: Path | str) -> str:
+    """Where a run's repository is, for `apply`; nothing for a bare tree."""
+    return "" if _is_digest(repo) else os.path.abspath(repo)
+
+
+def _tighter(a: Limits, b: Limits) -> Limits:
+    """The smaller of two limits in each dimension."""
+    merged = {}
+    for field in msgspec.structs.fields(Limits):
+        values = [v for v in (getattr(a, field.name), getattr(b, field.name)) if v is not None]
+        merged[field.name] = min(values) if values else None
+    return Limits(**merged)

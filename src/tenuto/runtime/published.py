@@ -1,0 +1,22 @@
+"""What the bus carries: recorded events, after they are durable."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tenuto.core.events import Event
+from tenuto.core.ids import Digest, RunId
+from tenuto.core.state import ExecutionState
+
+__all__ = ["Published"]
+
+
+class Published(NamedTuple):
+    """One durable record as subscribers see it. `state` is the state after the commit that made it durable."""
+
+    run: RunId
+    seq: int
+    at_us: int
+    hash: Digest
+    event: Event
+    state: ExecutionState
