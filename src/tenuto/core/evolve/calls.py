@@ -1,0 +1,233 @@
+"""What happens to calls: they get a place, an outcome, or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from immutables import Map
+from msgspec.structs import replace
+
+from tenuto.core import agenda as queueing
+from tenuto.core.budget import NOTHING, add, subtract
+from tenuto.core.content import Content
+from tenuto.core.events.call import (
+    CallInDoubt,
+    CallLost,
+    CallReconciled,
+    CallResolved,
+    ModelCallFailed,
+    ModelCallRequested,
+    ModelReplied,
+    ToolCallFailed,
+    ToolCallRequested,
+    ToolReturned,
+)
+from tenuto.core.frames import after_reply, after_tool, fail_call
+from tenuto.core.ids import Digest, Position
+from tenuto.core.ledger import charge, hold, keep, model_usage, release
+from tenuto.core.moves import (
+    attend,
+    drop_call,
+    put_step,
+    repeat,
+    vacate,
+)
+from tenuto.core.state import (
+    AgentFrame,
+    Call,
+    DoubtfulCall,
+    ExecutionState,
+    StepState,
+)
+from tenuto.core.work import work_of
+
+__all__ = [
+    "call_in_doubt",
+    "call_lost",
+    "call_reconciled",
+    "call_resolved",
+    "dequeued",
+    "model_call_failed",
+    "model_call_requested",
+    "model_replied",
+    "tool_call_failed",
+    "tool_call_requested",
+    "tool_returned",
+]
+
+
+def model_call_requested(state: ExecutionState, event: ModelCallRequested) -> ExecutionState:
+    state, _, step = _opened(state, event)
+    frame = step.frame
+    if isinstance(frame, AgentFrame):
+        frame = (
+            replace(frame, iterations=frame.iterations + 1, last_call=event.call, parts=(*frame.parts, *event.parts))
+            if event.try_number == 1
+            else frame
+        )
+        step = replace(step, frame=frame)
+    if event.try_number == 1:
+        step = replace(step, fingerprints=(*step.fingerprints, (event.call, event.fingerprint)))
+    return put_step(state, step)
+
+
+def _opened(
+    state: ExecutionState, event: ModelCallRequested | ToolCallRequested
+) -> tuple[ExecutionState, Call, StepState]:
+    """Take the call out of the queue and give it a place and a hold."""
+    call = state.calls[event.call]
+    held = call.hold if event.try_number > 1 and call.kind == "tool" else NOTHING
+    call = replace(call, hold=event.hold, need=event.hold, status="open", try_number=event.try_number)
+    group_open = state.group_open
+    if call.group:
+        group_open = group_open.set(call.group, group_open.get(call.group, 0) + 1)
+    accounts = state.accounts
+    account = accounts.get(call.account)
+    if account is not None:
+        accounts = accounts.set(call.account, hold(account, subtract(event.hold, held)))
+    state = replace(
+        state,
+        accounts=accounts,
+        calls=state.calls.set(call.position, call),
+        group_open=group_open,
+        open_calls=state.open_calls + 1,
+        queue=dequeued(state, call),
+    )
+    return state, call, state.steps[call.path]
+
+
+def dequeued(state: ExecutionState, call: Call) -> Map[str, Any]:
+    waiting = queueing.pop(state.queue[call.group])
+    return state.queue.delete(call.group) if waiting is None else state.queue.set(call.group, waiting)
+
+
+def model_replied(state: ExecutionState, event: ModelReplied) -> ExecutionState:
+    call = state.calls[event.call]
+    step = state.steps[call.path]
+    work = work_of(state.spec, step)
+    agent = work.agent_for(step, event.call)
+    spent = model_usage(agent, event.usage)
+    accounts = state.accounts
+    account = accounts.get(call.account)
+    if account is not None:
+        accounts = accounts.set(call.account, charge(account, call.hold, spent))
+    state = drop_call(replace(state, accounts=accounts, spent=add(state.spent, spent)), call)
+    return after_reply(state, state.steps[call.path], event)
+
+
+def model_call_failed(state: ExecutionState, event: ModelCallFailed) -> ExecutionState:
+    call = state.calls[event.call]
+    state = _kept(state, call) if event.kept else _released(state, call)
+    return fail_call(state, call, event.error, retryable=event.retryable, retry_after_ms=event.retry_after_ms or 0)
+
+
+def _kept(state: ExecutionState, call: Call) -> ExecutionState:
+    doubtful = DoubtfulCall(amount=call.hold, call=call.position, try_number=call.try_number)
+    accounts = state.accounts
+    account = accounts.get(call.account)
+    if account is not None:
+        accounts = accounts.set(call.account, keep(account, call.hold))
+    return replace(
+        state,
+        accounts=accounts,
+        doubtful=(*state.doubtful, doubtful),
+        in_doubt=add(state.in_doubt, call.hold),
+        spent=add(state.spent, call.hold),
+    )
+
+
+def _released(state: ExecutionState, call: Call) -> ExecutionState:
+    account = state.accounts.get(call.account)
+    if account is None:
+        return state
+    return replace(state, accounts=state.accounts.set(call.account, release(account, call.hold)))
+
+
+def tool_call_requested(state: ExecutionState, event: ToolCallRequested) -> ExecutionState:
+    state, call, step = _opened(state, event)
+    spec = state.spec.registry.tools.get(event.tool)
+    reconcilable = spec is not None and spec.reconcilable
+    call = replace(call, effect=event.effect, key=event.key, reconcilable=reconcilable)
+    state = replace(state, calls=state.calls.set(call.position, call))
+    if event.try_number == 1:
+        step = replace(
+            step,
+            fingerprints=(*step.fingerprints, (event.call, event.fingerprint)),
+            keys_seen=step.keys_seen.set(event.fingerprint, step.keys_seen.get(event.fingerprint, 0) + 1),
+        )
+        state = put_step(state, step)
+    if event.answered_by is None:
+        return state
+    result = step.answers[event.key][1]
+    return _tool_answered(state, call, result, status="ok", tree=event.tree)
+
+
+def _tool_answered(
+    state: ExecutionState, call: Call, result: Content, *, status: str, tree: Digest
+) -> ExecutionState:
+    accounts = state.accounts
+    account = accounts.get(call.account)
+    if account is not None:
+        accounts = accounts.set(call.account, charge(account, call.hold, call.hold))
+    state = drop_call(replace(state, accounts=accounts, spent=add(state.spent, call.hold)), call)
+    step = state.steps[call.path]
+    if call.effect in ("once", "idempotent") and status == "ok" and call.key is not None:
+        step = replace(step, answers=step.answers.set(call.key, (call.position, result)))
+    return after_tool(state, step, call, result, status=status, tree=tree)
+
+
+def tool_returned(state: ExecutionState, event: ToolReturned) -> ExecutionState:
+    call = state.calls[event.call]
+    return _tool_answered(state, call, event.result, status=event.status, tree=event.tree)
+
+
+def tool_call_failed(state: ExecutionState, event: ToolCallFailed) -> ExecutionState:
+    call = state.calls[event.call]
+    if call.effect == "once":
+        return attend(vacate(state, call), replace(call, status="lost"))
+    return fail_call(_released(state, call), call, event.error, retryable=event.retryable)
+
+
+def call_lost(state: ExecutionState, event: CallLost) -> ExecutionState:
+    call = state.calls[event.call]
+    state = _kept(state, call)
+    if state.attend and state.attend[0] == event.call:
+        return repeat(
+            replace(state, attend=state.attend[1:]),
+            replace(call, hold=NOTHING, status="queued", try_number=call.try_number + 1),
+        )
+    return drop_call(state, call)
+
+
+def call_in_doubt(state: ExecutionState, event: CallInDoubt) -> ExecutionState:
+    call = replace(state.calls[event.call], status="doubt")
+    return replace(
+        state,
+        attend=state.attend[1:],
+        calls=state.calls.set(call.position, call),
+        people=state.people + (event.asks == "person"),
+        merges_open=state.merges_open + (event.asks == "tool"),
+    )
+
+
+def call_reconciled(state: ExecutionState, event: CallReconciled) -> ExecutionState:
+    state = replace(state, merges_open=max(0, state.merges_open - 1))
+    if event.done is None:
+        call = replace(state.calls[event.call], reconcilable=False, status="lost")
+        return attend(state, call)
+    return _decided(state, event.call, done=event.done, result=event.result)
+
+
+def call_resolved(state: ExecutionState, event: CallResolved) -> ExecutionState:
+    state = replace(state, people=state.people - 1)
+    return _decided(state, event.call, done=event.done, result=event.result)
+
+
+def _decided(state: ExecutionState, where: Position, *, done: bool, result: Content | None) -> ExecutionState:
+    call = state.calls[where]
+    if not done:
+        return repeat(state, replace(call, status="queued", try_number=call.try_number + 1))
+    step = state.steps[call.path]
+    state = replace(state, open_calls=state.open_calls + 1)
+    tree = step.out_tree or state.tree
+    return _tool_answered(state, replace(call, status="open"), result or Content.of(None), status="ok", tree=tree)

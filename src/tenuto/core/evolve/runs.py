@@ -1,0 +1,92 @@
+"""What happens to the run as a whole."""
+
+from __future__ import annotations
+
+from immutables import Map
+from msgspec.structs import replace
+
+from tenuto.core import agenda as queueing
+from tenuto.core.budget import NOTHING, Account, add
+from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunResumed, RunStarted
+from tenuto.core.ids import StepPath
+from tenuto.core.ledger import RUN
+from tenuto.core.moves import (
+    attend,
+    repeat,
+)
+from tenuto.core.state import (
+    ExecutionState,
+    StepState,
+)
+
+__all__ = ["run_cancelled", "run_ended", "run_exhausted", "run_resumed", "run_started"]
+
+
+def run_started(state: ExecutionState, event: RunStarted) -> ExecutionState:
+    spec = state.spec
+    steps: dict[StepPath, StepState] = {}
+    due = None
+    for i, step in enumerate(spec.plan.steps):
+        path = StepPath(step.name)
+        missing = len(set(step.needs))
+        steps[path] = StepState(
+            account=step.name, due=missing == 0, missing=missing, name=step.name, order=(i,), path=path
+        )
+        if missing == 0:
+            due = queueing.push(due, (i,), path)
+    limit = event.budget.time_ms
+    return replace(
+        state,
+        accounts=Map({RUN: Account(granted=spec.rest)}) if spec.limited else Map(),
+        agenda=due,
+        inputs=event.inputs,
+        logic=event.logic,
+        max_parallel=event.max_parallel,
+        run=event.run,
+        seed=event.seed,
+        status="running",
+        steps=Map(steps),
+        time_limit_us=None if limit is None else limit * 1000,
+        tree=event.tree,
+        unfinished=len(steps),
+    )
+
+
+def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
+    accounts = state.accounts
+    if event.add_budget != NOTHING:
+        rest = accounts.get(RUN, Account())
+        accounts = accounts.set(RUN, replace(rest, granted=add(rest.granted, event.add_budget)))
+    limit = state.time_limit_us
+    state = replace(
+        state,
+        accounts=accounts,
+        group_open=Map(),
+        limits_added=add(state.limits_added, event.add_budget),
+        logic=event.logic,
+        max_parallel=event.max_parallel,
+        merges_open=0,
+        open_calls=0,
+        status="running" if state.status == "exhausted" else state.status,
+        time_limit_us=None if limit is None else limit + event.add_time_ms * 1000,
+    )
+    for call in sorted((c for c in state.calls.values() if c.status == "open"), key=lambda c: c.order):
+        if call.kind == "tool" and call.effect != "once":
+            state = repeat(state, replace(call, status="queued", try_number=call.try_number + 1))
+        else:
+            state = attend(state, replace(call, status="lost"))
+    return state
+
+
+def run_cancelled(state: ExecutionState, event: RunCancelled) -> ExecutionState:
+    return replace(state, status="cancelling", sweep=0, why=event.reason or "cancelled")
+
+
+def run_exhausted(state: ExecutionState, event: RunExhausted) -> ExecutionState:
+    return replace(state, status="exhausted", why=event.why)
+
+
+def run_ended(state: ExecutionState, event: RunEnded) -> ExecutionState:
+    return replace(
+        state, outputs=event.outputs, result=event.result, status=event.status, tree=event.tree, why=event.error
+    )

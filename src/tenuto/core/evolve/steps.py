@@ -1,0 +1,179 @@
+"""What happens to steps: they start, expand, and end."""
+
+from __future__ import annotations
+
+from immutables import Map
+from msgspec.structs import replace
+
+from tenuto.core.budget import Account, subtract
+from tenuto.core.content import Content
+from tenuto.core.events.step import (
+    AttemptFailed,
+    Failure,
+    StepCancelled,
+    StepCompleted,
+    StepExpanded,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+)
+from tenuto.core.ids import Position, StepPath, split_position
+from tenuto.core.moves import (
+    child_outputs,
+    drop_calls,
+    enqueue,
+    finish,
+    lane_account,
+    put_step,
+    settle_program,
+    wake,
+)
+from tenuto.core.scope import foreach_items
+from tenuto.core.state import (
+    AgentFrame,
+    CommandFrame,
+    ExecutionState,
+    Expansion,
+    ProgramFrame,
+    StepState,
+)
+from tenuto.core.work import work_of
+
+__all__ = [
+    "attempt_failed",
+    "step_cancelled",
+    "step_completed",
+    "step_expanded",
+    "step_failed",
+    "step_skipped",
+    "step_started",
+]
+
+
+def step_started(state: ExecutionState, event: StepStarted) -> ExecutionState:
+    step = state.steps.get(event.path)
+    if step is None:
+        state, step = _new_child(state, event)
+    work = work_of(state.spec, step)
+    frame = work.frame(event.tree, state.at)
+    if event.account is not None and event.attempt == 1:
+        state = replace(state, accounts=state.accounts.set(step.account, Account(granted=event.account)))
+    step = replace(
+        step,
+        attempt=event.attempt,
+        due=False,
+        frame=frame,
+        key=event.key,
+        keys_seen=Map(),
+        out_tree=event.tree,
+        status="running",
+        tree=event.tree,
+        verdict=None,
+    )
+    state = put_step(state, step)
+    if isinstance(frame, ProgramFrame):
+        return replace(state, fed=(*state.fed, step.path))
+    return enqueue(state, step, "model" if isinstance(frame, AgentFrame) else "tool", "0")
+
+
+def _new_child(state: ExecutionState, event: StepStarted) -> tuple[ExecutionState, StepState]:
+    if event.asked_by is not None:
+        return _asked_child(state, event, event.asked_by)
+    parent = state.steps[StepPath(event.path[: event.path.rindex("[")])]
+    expansion = parent.expansion
+    if expansion is None:
+        raise AssertionError(f"{event.path} has no expanded parent")
+    index = expansion.next_child
+    child = StepState(
+        account=event.path,
+        child_index=index,
+        name=parent.name,
+        order=(*parent.order, index),
+        parent=parent.path,
+        path=event.path,
+    )
+    grown = replace(expansion, next_child=index + 1, running=expansion.running + 1)
+    return put_step(state, wake(replace(parent, expansion=grown))), child
+
+
+def _asked_child(state: ExecutionState, event: StepStarted, asked_by: Position) -> tuple[ExecutionState, StepState]:
+    path, attempt, ordinal = split_position(asked_by)
+    parent = state.steps[path]
+    frame = parent.frame
+    if not isinstance(frame, ProgramFrame):
+        raise AssertionError(f"{asked_by} is no ask of a program")
+    child = StepState(
+        account=event.path,
+        asked=frame.open_asks[ordinal],
+        asked_by=asked_by,
+        name=parent.name,
+        order=(*parent.order, attempt, *map(int, ordinal.split("."))),
+        parent=path,
+        path=event.path,
+    )
+    if event.account is not None:
+        asker = lane_account(parent, ordinal)
+        account = state.account(asker)
+        given = replace(account, granted=subtract(account.granted, event.account))
+        state = replace(state, accounts=state.accounts.set(asker, given))
+    return settle_program(state, replace(parent, frame=replace(frame, pending=frame.pending[1:]))), child
+
+
+def step_expanded(state: ExecutionState, event: StepExpanded) -> ExecutionState:
+    step = state.steps[event.path]
+    items = foreach_items(state, step)
+    if event.share is not None:
+        given = event.share
+        account = state.account(step.account)
+        left = account.granted
+        for _ in event.keys:
+            left = subtract(left, given)
+        state = replace(state, accounts=state.accounts.set(step.account, replace(account, granted=left)))
+    expansion = Expansion(items=items, keys=event.keys, share=event.share, unfinished=len(event.keys))
+    expanded = replace(step, expansion=expansion, out_tree=event.tree, status="expanded", tree=event.tree)
+    return put_step(state, wake(expanded))
+
+
+def step_completed(state: ExecutionState, event: StepCompleted) -> ExecutionState:
+    step = state.steps[event.path]
+    output = step.verdict
+    if not isinstance(output, Content):
+        output = child_outputs(state, step)
+    step = replace(step, leaf=event.leaf, out_tree=event.tree, output=output, status="completed")
+    return finish(state, step)
+
+
+def step_failed(state: ExecutionState, event: StepFailed) -> ExecutionState:
+    step = state.steps[event.path]
+    output = step.frame.result if isinstance(step.frame, CommandFrame) else None
+    step = replace(
+        step, error=event.error, leaf=event.leaf, out_tree=event.tree, output=output, status="failed", tree=event.tree
+    )
+    state = finish(state, step)
+    if step.parent is None and state.spec.step(step.name).on_error == "fail":
+        failing = step.order if state.failing is None else min(state.failing, step.order)
+        state = replace(state, failing=failing, sweep=failing[0] + 1)
+    return state
+
+
+def step_skipped(state: ExecutionState, event: StepSkipped) -> ExecutionState:
+    step = state.steps[event.path]
+    error = Failure(kind="skipped", message=f"skipped because of {event.because}")
+    return finish(
+        state, replace(step, error=error, leaf=event.leaf, out_tree=event.tree, status="skipped", tree=event.tree)
+    )
+
+
+def step_cancelled(state: ExecutionState, event: StepCancelled) -> ExecutionState:
+    step = state.steps[event.path]
+    state = drop_calls(state, event.path)
+    if step.parent is None:
+        state = replace(state, sweep=step.order[0] + 1)
+    error = Failure(kind="cancelled", message="cancelled")
+    return finish(state, replace(step, error=error, out_tree=step.tree or state.tree, status="cancelled"))
+
+
+def attempt_failed(state: ExecutionState, event: AttemptFailed) -> ExecutionState:
+    step = state.steps[event.path]
+    step = replace(step, error=event.error, frame=None, out_tree=step.tree, status="backoff", verdict=None)
+    return put_step(state, wake(step))
