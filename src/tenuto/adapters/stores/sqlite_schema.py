@@ -9,7 +9,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from tenuto.adapters.stores.sqlite_errors import damaged, translated
@@ -25,7 +25,6 @@ CHECKPOINT_PAGES = 1_000
 """A small log is soon written over instead of growing: cheaper than the few more checkpoints cost."""
 STATEMENTS_MAX = 256
 
-_MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -37,8 +36,7 @@ def prepare(path: Path, busy_ms: int) -> None:
     they are, to the byte. StorageError where the file system refuses.
     """
     try:
-        found = _version_in(path)
-        if found == VERSION and not _unmerged(path):
+        if _version_in(path, busy_ms) == VERSION:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path), translated(path):
@@ -75,40 +73,37 @@ def connect(path: Path, busy_ms: int, *, writes: bool) -> sqlite3.Connection:
     return connection
 
 
-def _version_in(path: Path) -> int:
-    """The version as the file's header has it, 0 for no file; nothing but this read touches the file."""
+def _version_in(path: Path, busy_ms: int) -> int:
+    """The version of the store, 0 for none yet. Changes nothing.
+
+    The file is never opened but by SQLite: closing it would drop the locks that this process has on it (POSIX locks
+    belong to the process, not to what opened the file), and the next other process to close the store would take
+    itself for the last one and remove the log that is in use here, with all that was acknowledged since.
+    """
     try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
+        size = path.stat().st_size
     except FileNotFoundError:
         return 0
-    if not header:
+    if not size:
         return 0
-    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+    if path.is_file() and size < _HEADER_BYTES:
         raise damaged(path, "it is no SQLite database")
-    version = int.from_bytes(header[60:64], "big")
-    application = int.from_bytes(header[68:72], "big")
-    if (version or application) and application != APPLICATION_ID:
+    # Without a log the file is all there is, and can be looked at without making a log first.
+    still = "" if Path(f"{path}-wal").exists() else "&immutable=1"
+    with translated(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro{still}", uri=True, timeout=busy_ms / 1_000, isolation_level=None
+        )
+        try:
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        finally:
+            connection.close()
+    if (version or application or tables) and application != APPLICATION_ID:
         raise damaged(path, "it is a SQLite database of another program")
     _refuse_newer(path, version)
     return version
-
-
-def _unmerged(path: Path) -> bool:
-    """Whether the version may be in the write-ahead log only, after a crash in the middle of a migration."""
-    log = Path(f"{path}-wal")
-    if not log.exists() or not log.stat().st_size:
-        return False
-    with suppress(sqlite3.OperationalError):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        try:
-            with translated(path):
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-        finally:
-            connection.close()
-        _refuse_newer(path, version)
-        return bool(version != VERSION)
-    return True
 
 
 def _refuse_newer(path: Path, version: int) -> None:
@@ -149,8 +144,6 @@ def _create_or_migrate(path: Path, busy_ms: int) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
-        # Into the file itself, so that the next look at its header alone knows the version.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
     _sync_folder(path.parent)
