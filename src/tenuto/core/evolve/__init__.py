@@ -9,13 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from immutables import Map
 from msgspec.structs import replace
 
-from tenuto.core import agenda as queueing
-from tenuto.core.advances import advance_program
-from tenuto.core.budget import NOTHING, Account, add, subtract
-from tenuto.core.content import Content
 from tenuto.core.events import Event, Input
 from tenuto.core.events.budget import BudgetMoved, LanesOpened
 from tenuto.core.events.call import (
@@ -38,7 +33,6 @@ from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
 from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunResumed, RunStarted
 from tenuto.core.events.step import (
     AttemptFailed,
-    Failure,
     StepCancelled,
     StepCompleted,
     StepExpanded,
@@ -47,38 +41,9 @@ from tenuto.core.events.step import (
     StepStarted,
 )
 from tenuto.core.evolve import calls, merges, money, runs, steps
-from tenuto.core.frames import after_reply, after_tool, conflict_failure, fail_call
-from tenuto.core.ids import Digest, Position, StepPath, split_position
-from tenuto.core.ledger import RUN, charge, hold, keep, model_usage, release
-from tenuto.core.moves import (
-    attend,
-    child_outputs,
-    drop_call,
-    drop_calls,
-    enqueue,
-    feed,
-    finish,
-    lane_account,
-    put_step,
-    repeat,
-    settle_program,
-    vacate,
-    wake,
-)
-from tenuto.core.scope import foreach_items
+from tenuto.core.ids import Digest
 from tenuto.core.spec import RunSpec
-from tenuto.core.state import (
-    AgentFrame,
-    Call,
-    CommandFrame,
-    DoubtfulCall,
-    ExecutionState,
-    Expansion,
-    Gather,
-    ProgramFrame,
-    StepState,
-)
-from tenuto.core.work import work_of
+from tenuto.core.state import ExecutionState
 
 __all__ = ["evolve", "start"]
 
