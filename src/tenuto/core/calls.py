@@ -102,7 +102,7 @@ def _model_call(state: ExecutionState, call: Call, step: StepState) -> Command:
         max_tokens=agent.max_tokens,
         model=agent.model,
         output_schema=digest(schema_bytes) if schema_bytes else None,
-        prompt_version=agent.prompt_version,
+        prompt_version=work.spec.prompt_version if step.asked is None else None,
         seed=call_seed(state.seed, call.position),
         tools=agent.tool_digests,
     )

@@ -11,7 +11,7 @@ from tenuto.core.ids import Digest
 __all__ = ["MergeConflict", "MergePlan", "MergePolicy", "MergedTree", "TreeToMerge"]
 
 
-class MergePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MergePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What to do with a conflict. `older` keeps the base's text: used for bases only, never for results."""
 
     agent: str | None = None
@@ -19,7 +19,7 @@ class MergePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     prefer: str | None = None
 
 
-class TreeToMerge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TreeToMerge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One more tree to fold in. `base` is the tree of the common plan ancestors, or the plan of how to make it."""
 
     base: Digest | MergePlan
@@ -27,7 +27,7 @@ class TreeToMerge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tree: Digest
 
 
-class MergePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MergePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Start from `tree` (the output of `step`), fold in each of `others` in order: plan order, never arrival."""
 
     others: tuple[TreeToMerge, ...]
@@ -36,7 +36,7 @@ class MergePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tree: Digest
 
 
-class MergeConflict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MergeConflict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One path that two branches changed in ways that cannot both hold. `taken`: whose text the policy took."""
 
     path: str
@@ -45,7 +45,7 @@ class MergeConflict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     taken: str | None = None
 
 
-class MergedTree(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MergedTree(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A merge's outcome. `tree` is None where an unresolved conflict remains. `rule` versions the algorithm."""
 
     conflicts: tuple[MergeConflict, ...] = ()

@@ -27,7 +27,7 @@ Grade = Literal["exact", "pinned", "best effort", "opaque"]
 seed accepted, nothing known."""
 
 
-class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The pinned parameters of a model call; part of every call's record and of every snapshot.
 
     `model` is the full name `provider:model`. `prompt_version` is the hash of the template and its name,
@@ -44,7 +44,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     top_p: int = 1
 
 
-class ToolCallAsk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ToolCallAsk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A tool call that a model asks for. `arguments` is a JSON object, canonical."""
 
     arguments: msgspec.Raw
@@ -52,7 +52,7 @@ class ToolCallAsk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     name: str
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One part of a conversation. `tool_call_id` and `tool_name` stand in messages of role `tool`."""
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -62,7 +62,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_name: str | None = None
 
 
-class ToolSchema(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ToolSchema(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a model is told of a tool. `parameters` is a JSON Schema (canonical)."""
 
     description: str
@@ -70,7 +70,7 @@ class ToolSchema(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parameters: msgspec.Raw
 
 
-class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything an adapter needs for one try of one call.
 
     `call` and `fingerprint` identify it (for adapters that answer from a record, and for logs); they are never
@@ -97,7 +97,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     reasoning_tokens: int = 0
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What the provider says it served."""
 
     api_version: str | None = None
@@ -106,7 +106,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     system_fingerprint: str | None = None
 
 
-class ModelReply(msgspec.Struct, frozen=True, kw_only=True):
+class ModelReply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A provider's answer. `dropped` names the parameters that were asked for but not sent.
 
     `finish`: `stop`, `tool_calls`, `length` (cut at max tokens), `filter`.
@@ -120,7 +120,7 @@ class ModelReply(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """List price in millionths of a US dollar for a million tokens, with where it is from."""
 
     input_micros: int = 0
@@ -128,7 +128,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = ""
 
 
-class ModelProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ModelProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is known of a model, as data. Part of a run's lock.
 
     `accepts` lists the parameters that may be sent (`temperature`, `top_p`, `seed`, `max_tokens`, `tools`,

@@ -51,18 +51,19 @@ _encode_event = msgspec.json.Encoder(order="sorted").encode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decoders: dict[str, Any] = {kind.__name__: msgspec.json.Decoder(kind).decode for kind in EVENTS}
 _inputs = frozenset(INPUTS)
+_TEMPLATE: dict[type, bytes] = {
+    kind: b'{"at":%%d,"data":%%b,"kind":"%b","prev":"%%b","seq":%%d,"version":%d}'
+    % (kind.__name__.encode(), FORMAT_VERSION)
+    for kind in EVENTS
+}
+_carriers = frozenset(
+    (ModelReplied, ToolReturned, ToolCallRequested, RunStarted, RunEnded, CallResolved, CallReconciled, StepAdvanced)
+)
 
 
 def encode(event: Event, *, seq: int, at: int, prev: Digest) -> tuple[Digest, bytes]:
     """The record's hash and bytes. Bodies over `INLINE_MAX` must have been taken out before (`stored`)."""
-    body = b'{"at":%d,"data":%b,"kind":"%b","prev":"%b","seq":%d,"version":%d}' % (
-        at,
-        _encode_event(event),
-        type(event).__name__.encode(),
-        prev.encode(),
-        seq,
-        FORMAT_VERSION,
-    )
+    body = _TEMPLATE[type(event)] % (at, _encode_event(event), prev.encode(), seq)
     return Digest(hashlib.sha256(body).hexdigest()), body
 
 
@@ -124,6 +125,8 @@ _ASK_BODIES: dict[type, tuple[str, ...]] = {
 
 def stored(event: Event) -> tuple[Event, dict[Digest, bytes]]:
     """The event as a record carries it, and the large bodies that were taken out of it."""
+    if type(event) not in _carriers:
+        return event, {}
     out: dict[Digest, bytes] = {}
     changes: dict[str, Content] = {}
     for path, content in bodies(event):

@@ -14,7 +14,7 @@ import msgspec
 
 from tenuto.core.agents import AgentSpec
 from tenuto.core.budget import DIMENSIONS, NOTHING, Amount, Limits
-from tenuto.core.canonical import canonical, digest, parse
+from tenuto.core.canonical import digest, parse
 from tenuto.core.events.program import AskAgent, AskModel
 from tenuto.core.expressions import Template, parse_text, parse_value
 from tenuto.core.ids import Digest
@@ -31,6 +31,19 @@ PLENTY = 2**53 - 1
 _NO_TOOLS: dict[str, Digest] = {}
 
 
+class _Static(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the static part of a step key is the hash of."""
+
+    agent: Digest | None
+    code: Digest | None
+    model: str | None
+    step: Step
+    tools: dict[str, str]
+
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentWork:
     """What one model call of an agent is made of, apart from the conversation."""
@@ -43,7 +56,6 @@ class AgentWork:
     model: str
     overhead_tokens: int
     profile: ModelProfile
-    prompt_version: Digest | None
     system: str
     tool_digests: dict[str, Digest]
     tools: tuple[ToolSchema, ...]
@@ -64,6 +76,7 @@ class StepSpec:
     output: Template | None
     output_fixed: msgspec.Raw | None
     prompt: Template | None
+    prompt_version: Digest | None
     retry: Retry
     static: Digest
     step: Step
@@ -134,22 +147,18 @@ class RunSpec:
         return found
 
     def _compile(self, step: Step) -> StepSpec:
-        work, defaults, agent = step.work, self.plan.defaults, None
+        work, defaults, agent, prompt_version = step.work, self.plan.defaults, None, None
         if isinstance(work, PromptWork):
-            agent = self.agent_work(
-                work.agent,
-                model=step.model,
-                max_tokens=step.max_tokens,
-                prompt_version=digest(f"{work.source}\0{work.text}".encode()),
-            )
+            agent = self.agent_work(work.agent, model=step.model, max_tokens=step.max_tokens)
+            prompt_version = digest(f"{work.source}\0{work.text}".encode())
         output = None if step.output is None else parse_value(parse(step.output))
-        key_parts = {
-            "agent": agent.agent_digest if agent else None,
-            "code": self.lock.code.get(step.name),
-            "model": agent.model if agent else None,
-            "step": digest(msgspec.json.encode(step, order="sorted")),
-            "tools": {n: self._tool_version(n) for n in sorted(agent.tool_digests)} if agent else None,
-        }
+        static = _Static(
+            agent=agent.agent_digest if agent else None,
+            code=self.lock.code.get(step.name),
+            model=agent.model if agent else None,
+            step=step,
+            tools={n: self._tool_version(n) for n in agent.tool_digests} if agent and agent.tools else {},
+        )
         return StepSpec(
             agent=agent,
             command=parse_text(work.command) if isinstance(work, RunWork) else None,
@@ -161,8 +170,9 @@ class RunSpec:
             output=output,
             output_fixed=step.output if output is not None and output.constant else None,
             prompt=parse_text(work.text) if isinstance(work, PromptWork) else None,
+            prompt_version=prompt_version,
             retry=step.retry or defaults.retry,
-            static=digest(canonical(key_parts)),
+            static=digest(_encode(static)),
             step=step,
             target=work.target if isinstance(work, UsesWork) else "",
             timeout_ms=step.timeout_ms if step.timeout_ms is not None else defaults.timeout_ms,
@@ -179,11 +189,10 @@ class RunSpec:
         *,
         model: str | None = None,
         max_tokens: int | None = None,
-        prompt_version: Digest | None = None,
         with_tools: bool = True,
     ) -> AgentWork:
         """What calls of this agent are made of. KeyError when the registry has no such agent."""
-        memo = (name, model, max_tokens, prompt_version, with_tools)
+        memo = (name, model, max_tokens, with_tools)
         found = self._agents.get(memo)
         if found is None:
             agent = AgentSpec(name="", tools=()) if name is None else self.registry.agents[name]
@@ -196,7 +205,6 @@ class RunSpec:
         name: str | None,
         model: str | None,
         max_tokens: int | None,
-        prompt_version: Digest | None,
         with_tools: bool,
     ) -> AgentWork:
         defaults = self.plan.defaults
@@ -216,7 +224,6 @@ class RunSpec:
             model=chosen,
             overhead_tokens=profile.input_overhead_tokens,
             profile=profile,
-            prompt_version=prompt_version,
             system=agent.instructions,
             tool_digests={t.name: digest(e) for t, e in zip(tools, encoded, strict=True)} or _NO_TOOLS,
             tools=tools,

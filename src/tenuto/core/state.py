@@ -52,7 +52,7 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
     correction: str = ""
 
 
-class AgentFrame(msgspec.Struct, frozen=True, kw_only=True):
+class AgentFrame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The built-in agent loop as data. `started`: how many tool calls of the last exchange were queued so far."""
 
     base: int = 0
@@ -66,13 +66,13 @@ class AgentFrame(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
 
 
-class CommandFrame(msgspec.Struct, frozen=True, kw_only=True):
+class CommandFrame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A step that is one tool call: a `run` command."""
 
     result: Content | None = None
 
 
-class Fed(msgspec.Struct, frozen=True, kw_only=True):
+class Fed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a program was told: the outcome of its request `ordinal`, at the time `at`."""
 
     at: int
@@ -81,14 +81,14 @@ class Fed(msgspec.Struct, frozen=True, kw_only=True):
     value: Content | None = None
 
 
-class Gather(msgspec.Struct, frozen=True, kw_only=True):
+class Gather(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Lanes that are open: their number and the tree each started from."""
 
     lanes: int
     tree: Digest
 
 
-class ProgramFrame(msgspec.Struct, frozen=True, kw_only=True):
+class ProgramFrame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Python step program: everything it was told, in order, so that it can be run again.
 
     `trees` holds the tree of every lane (key: lane prefix, `""` for the program itself); `pending` are asks that
@@ -109,7 +109,7 @@ class ProgramFrame(msgspec.Struct, frozen=True, kw_only=True):
 Frame = AgentFrame | CommandFrame | ProgramFrame
 
 
-class Expansion(msgspec.Struct, frozen=True, kw_only=True):
+class Expansion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A `foreach` that knows its children. `failing`: index of the first failed child under `on_error: fail`."""
 
     failing: int | None = None
@@ -121,7 +121,7 @@ class Expansion(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: int = 0
 
 
-class StepState(msgspec.Struct, frozen=True, kw_only=True):
+class StepState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One step, child, or step of an ask. `verdict` is what the last outcome meant, until a record says so."""
 
     account: str
@@ -157,7 +157,7 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in ENDED
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call that is not over. `failures` counts tries that failed for transport reasons (crashes do not)."""
 
     account: str
@@ -177,7 +177,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     try_number: int = 1
 
 
-class DoubtfulCall(msgspec.Struct, frozen=True, kw_only=True):
+class DoubtfulCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A hold that was kept: the call and try, and what it may have cost."""
 
     amount: Amount
@@ -185,7 +185,7 @@ class DoubtfulCall(msgspec.Struct, frozen=True, kw_only=True):
     try_number: int
 
 
-class ExecutionState(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The whole of a run. `seq`, `at` and `head` are those of the last record folded in; `spec` is fixed.
 
     `queue` holds the calls that wait for a place, first come first served, by group (an agent with a limit of its

@@ -40,7 +40,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
     length: int
 
 
-class ModelCallRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ModelCallRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived, durable before the call is made. The request is all parts of `extends`, then `parts`."""
 
     agent: str | None = None
@@ -53,7 +53,7 @@ class ModelCallRequested(msgspec.Struct, frozen=True, kw_only=True, omit_default
     try_number: int = msgspec.field(name="try", default=1)
 
 
-class ModelReplied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ModelReplied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: the reply is an artifact (its digest), with what was really sent and served.
 
     `violations` are the ways in which the text does not meet the output schema the call asked for.
@@ -70,7 +70,7 @@ class ModelReplied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     violations: tuple[str, ...] = ()
 
 
-class ModelCallFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ModelCallFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: one try failed. `kept`: the provider may have counted it, so its hold counts as spent."""
 
     call: Position
@@ -83,7 +83,7 @@ class ModelCallFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     try_number: int = msgspec.field(name="try", default=1)
 
 
-class ToolCallRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ToolCallRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived. `answered_by`: an earlier attempt's call with the same key, whose result is taken instead."""
 
     agent: str | None = None
@@ -100,7 +100,7 @@ class ToolCallRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     version: str
 
 
-class ToolReturned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ToolReturned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: the result is an artifact (its digest). `tree` is the tree after the call."""
 
     call: Position
@@ -112,7 +112,7 @@ class ToolReturned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     try_number: int = msgspec.field(name="try", default=1)
 
 
-class ToolCallFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ToolCallFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: one try did not come back. For `idempotent` and `once` tools that is doubt, not failure."""
 
     call: Position
@@ -122,7 +122,7 @@ class ToolCallFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     try_number: int = msgspec.field(name="try", default=1)
 
 
-class CallLost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallLost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: the outcome of this try will never be known. Its hold counts as spent, listed as in doubt."""
 
     call: Position
@@ -130,7 +130,7 @@ class CallLost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     try_number: int = msgspec.field(name="try", default=1)
 
 
-class CallInDoubt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallInDoubt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: an outside effect may or may not have happened; asks the tool itself or a person."""
 
     asks: Literal["tool", "person"]
@@ -138,7 +138,7 @@ class CallInDoubt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     try_number: int = msgspec.field(name="try", default=1)
 
 
-class CallReconciled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallReconciled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: the tool says what became of a call in doubt. Without an answer a person is asked."""
 
     call: Position
@@ -147,7 +147,7 @@ class CallReconciled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     try_number: int = msgspec.field(name="try", default=1)
 
 
-class CallResolved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallResolved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: a person says what became of a call in doubt."""
 
     asked_at_us: int = 0
@@ -157,7 +157,7 @@ class CallResolved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     who: str = ""
 
 
-class CallParked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallParked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: the call's account cannot pay its worst case; it waits for what others leave over."""
 
     call: Position
@@ -166,14 +166,14 @@ class CallParked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     try_number: int = msgspec.field(name="try", default=1)
 
 
-class CallRefused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallRefused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: nothing is left to pay the call with; its attempt fails and the step's policy decides."""
 
     call: Position
     need: Amount
 
 
-class MergeRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MergeRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: trees meet. Free to repeat, no hold."""
 
     call: Position
@@ -181,7 +181,7 @@ class MergeRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     try_number: int = msgspec.field(name="try", default=1)
 
 
-class TreesMerged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TreesMerged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: a merge's outcome."""
 
     call: Position

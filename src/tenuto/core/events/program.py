@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-class AskModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="model", tag_field="ask"):
+class AskModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="model", tag_field="ask"):
     """One model call. `agent` lends instructions and model; `schema` is a JSON Schema."""
 
     agent: str | None = None
@@ -36,7 +36,7 @@ class AskModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     system: Content | None = None
 
 
-class AskTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="tool", tag_field="ask"):
+class AskTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="tool", tag_field="ask"):
     """One tool call. `arguments` is a JSON object."""
 
     arguments: Content
@@ -44,7 +44,7 @@ class AskTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     tool: str
 
 
-class AskAgent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="agent", tag_field="ask"):
+class AskAgent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="agent", tag_field="ask"):
     """A child step: the named agent works on `task` with its own loop, account and tree."""
 
     agent: str
@@ -54,14 +54,16 @@ class AskAgent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     task: Content
 
 
-class OpenLanes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gather", tag_field="ask"):
+class OpenLanes(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="gather", tag_field="ask"
+):
     """A gather begins; the first asks of its lanes follow in the same advance."""
 
     lanes: int
     ordinal: str
 
 
-class Sleep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sleep", tag_field="ask"):
+class Sleep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="sleep", tag_field="ask"):
     duration_ms: int
     ordinal: str
 
@@ -69,7 +71,7 @@ class Sleep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
 Ask = AskModel | AskTool | AskAgent | OpenLanes | Sleep
 
 
-class StepAdvanced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StepAdvanced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: a program asked, returned or raised. `at` is the place of the await in the user's source.
 
     `closed` lists the ordinals of gathers whose lanes have all ended.
@@ -84,7 +86,7 @@ class StepAdvanced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     returned: Content | None = None
 
 
-class TimerSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TimerSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: wait until `due_us` (UTC). `timer` is the position of a call or sleep, or `path/attempt`."""
 
     due_us: int
@@ -93,7 +95,7 @@ class TimerSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: Literal["attempt", "try", "sleep"]
 
 
-class TimerFired(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TimerFired(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: a timer is over."""
 
     timer: str

@@ -13,7 +13,7 @@ from tenuto.core.ids import Digest, Position, RunId, StepPath
 __all__ = ["ParkedCall", "RunCancelled", "RunEnded", "RunExhausted", "RunResumed", "RunStarted"]
 
 
-class RunStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input, always seq 0. `plan`, `registry` and `lock` are digests of bodies in the store.
 
     `tree` is the repository as the run found it; `repository` and `commit` say where that was, for `apply`.
@@ -33,7 +33,7 @@ class RunStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tree: Digest
 
 
-class RunResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: an engine opened the run again. Open calls of the engine before are lost or in doubt from here."""
 
     add_budget: Amount = NOTHING
@@ -42,7 +42,7 @@ class RunResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_parallel: int
 
 
-class RunCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input: somebody cancelled the run. After it no call starts."""
 
     asked_at_us: int = 0
@@ -50,12 +50,12 @@ class RunCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     who: str = ""
 
 
-class ParkedCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ParkedCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     call: Position
     need: Amount
 
 
-class RunExhausted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunExhausted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: nothing can be paid any more; the run stops, its calls stay parked. `resume` may go on."""
 
     free: Amount = NOTHING
@@ -63,7 +63,7 @@ class RunExhausted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     why: Literal["budget", "time"] = "budget"
 
 
-class RunEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: the last record. `result` is the result digest; `tree` the final tree."""
 
     error: str = ""

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An error as a value. `kind` is a short name to decide by, `message` one line for people and models."""
 
     call: Position | None = None
@@ -27,7 +27,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str
 
 
-class StepStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StepStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: an attempt begins. `key` is the step key; `agent` the hash of the agent's spec.
 
     `asked_by` is the position of the ask that made a child step.
@@ -42,7 +42,7 @@ class StepStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tree: Digest
 
 
-class StepExpanded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StepExpanded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: a `foreach` knows its children. `share` is the account of each."""
 
     items: Digest
@@ -52,7 +52,7 @@ class StepExpanded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tree: Digest
 
 
-class StepCompleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StepCompleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: the step's output and output tree; `leaf` is its part of the result digest."""
 
     leaf: Digest
@@ -61,7 +61,7 @@ class StepCompleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     tree: Digest
 
 
-class StepFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StepFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: no attempt is left. The step's output tree is its input tree."""
 
     error: Failure
@@ -70,7 +70,7 @@ class StepFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tree: Digest
 
 
-class StepSkipped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StepSkipped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: a step that it needs failed or was skipped under `on_error: skip`."""
 
     because: StepPath
@@ -79,13 +79,13 @@ class StepSkipped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tree: Digest
 
 
-class StepCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StepCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: the run was cancelled, or a step before it in plan order failed the run."""
 
     path: StepPath
 
 
-class AttemptFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AttemptFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: this attempt is over; the retry policy says what follows."""
 
     attempt: int
