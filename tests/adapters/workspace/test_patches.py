@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import subprocess
 from pathlib import Path
@@ -69,6 +70,11 @@ def files(chance: random.Random, like: dict[str, bytes | tuple[str, bytes]]) -> 
     return made
 
 
+async def git_apply(directory: Path, patch: bytes) -> None:
+    command = ["git", "apply", "--binary", "--whitespace=nowarn"]
+    await asyncio.to_thread(subprocess.run, command, cwd=directory, input=patch, check=True)
+
+
 async def apply_with_git(trees: Trees, directory: Path, seed: int) -> None:
     chance = random.Random(seed)
     old = files(chance, {})
@@ -76,7 +82,7 @@ async def apply_with_git(trees: Trees, directory: Path, seed: int) -> None:
     patch = await trees.workspace.patch(await trees.make(old), await trees.make(new))
     materialise(directory, old)
     if patch:
-        subprocess.run(["git", "apply", "--binary", "--whitespace=nowarn"], cwd=directory, input=patch, check=True)
+        await git_apply(directory, patch)
     assert found(directory) == new, f"seed {seed}"
 
 
@@ -99,7 +105,7 @@ async def test_large_binary_bodies_span_blocks(trees: Trees, tmp_path: Path) -> 
     data = random.Random(1).randbytes(200_000)
     (tmp_path / "out").mkdir()
     patch = await trees.workspace.patch(EMPTY_TREE, await trees.make({"x.bin": data}))
-    subprocess.run(["git", "apply", "--binary"], cwd=tmp_path / "out", input=patch, check=True)
+    await git_apply(tmp_path / "out", patch)
     assert (tmp_path / "out/x.bin").read_bytes() == data
 
 

@@ -172,6 +172,11 @@ class Files:
         finally:
             os.close(opened)
 
+    def set_mode(self, path: str, bits: int) -> None:
+        """Set the permission bits of a regular file made here."""
+        parent, name = self.parent(path)
+        os.chmod(name, bits, dir_fd=parent)
+
     def unlink(self, path: str) -> None:
         parent, name = self.parent(path)
         os.unlink(name, dir_fd=parent)

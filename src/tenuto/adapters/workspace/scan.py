@@ -15,9 +15,9 @@ from tenuto.adapters.workspace.paths import PATH_BYTES_MAX, shown
 from tenuto.adapters.workspace.trees import reserved
 from tenuto.errors import UsageError
 
-__all__ = ["CaptureLimits", "Enclosing", "Scanned", "enclosing_rules", "scan"]
+__all__ = ["IGNORE_FILES", "CaptureLimits", "Enclosing", "Scanned", "enclosing_rules", "scan"]
 
-_IGNORE_FILES = (".gitignore", ".tenutoignore")
+IGNORE_FILES = (".gitignore", ".tenutoignore")
 """Read in this order, so the second one has the last word."""
 _IGNORE_BYTES_MAX = 4 << 20
 
@@ -125,7 +125,7 @@ class _Walk:
 
     def _own_rules(self, path: str, names: Collection[str]) -> list[Rule]:
         rules: list[Rule] = []
-        for name in _IGNORE_FILES:
+        for name in IGNORE_FILES:
             if name not in names:
                 continue
             try:
@@ -185,7 +185,7 @@ def enclosing_rules(directory: Path) -> Enclosing:
     between = directory.relative_to(top).parts
     prefix = ""
     for name in between:
-        found = [rule for file in _IGNORE_FILES for rule in parse_rules(_read_small(top / prefix / file))]
+        found = [rule for file in IGNORE_FILES for rule in parse_rules(_read_small(top / prefix / file))]
         rules = rules.below(prefix, found)
         prefix += name + "/"
     return Enclosing(rules, prefix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tenuto.adapters.workspace.capture import capture_directory
@@ -10,10 +10,11 @@ from tenuto.adapters.workspace.differences import list_changes, list_files
 from tenuto.adapters.workspace.directory import PooledDirectory
 from tenuto.adapters.workspace.edit import BlobTreeEdit
 from tenuto.adapters.workspace.merge import merge_trees
+from tenuto.adapters.workspace.overlay import TreeOverlay
 from tenuto.adapters.workspace.patch import patch_between
 from tenuto.adapters.workspace.pool import DirectoryPool
 from tenuto.adapters.workspace.scan import CaptureLimits
-from tenuto.adapters.workspace.trees import TreeReader
+from tenuto.adapters.workspace.trees import DIRECTORY, EMPTY_TREE, Node, TreeReader
 from tenuto.core.ids import Digest
 from tenuto.core.merging import MergedTree, MergePlan
 from tenuto.ports.artifacts import BlobStore
@@ -52,6 +53,21 @@ class TreeWorkspace(Workspace):
 
     async def merge(self, plan: MergePlan) -> MergedTree:
         return await merge_trees(self._reader, plan)
+
+    async def graft(self, prefix: str, tree: Digest) -> Digest:
+        """The tree that holds `tree` below the directory `prefix` (`""`, or `a/b/`), and nothing else."""
+        if not prefix:
+            return tree
+        overlay = TreeOverlay(self._reader, EMPTY_TREE)
+        await overlay.put(prefix.rstrip("/"), Node(DIRECTORY, tree, 0))
+        blobs: list[bytes] = []
+        grafted = overlay.seal(blobs)
+        await self._reader.blobs.put_many(blobs)
+        return grafted
+
+    async def bodies(self, digests: Iterable[Digest]) -> Mapping[Digest, bytes]:
+        """The bodies of files of trees."""
+        return await self._reader.bodies(digests)
 
     async def close(self) -> None:
         await self._pool.close()
