@@ -19,6 +19,11 @@ _OLDER = MergePolicy(kind="older")
 
 def joined_tree(state: ExecutionState, steps: Sequence[int], policy: MergePolicy) -> Digest | MergePlan:
     """The tree where these steps (plan indices) meet, or how it must be merged."""
+    if not steps:
+        return state.tree
+    alike = _tree(state, steps[0])
+    if all(_tree(state, i) == alike for i in steps[1:]):
+        return alike
     ancestors = state.spec.ancestors
     first: int | None = None
     folded = 0

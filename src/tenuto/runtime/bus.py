@@ -143,6 +143,11 @@ class EventBus:
             self._routes.remove(subscription)
         return bool(ending)
 
+    @property
+    def silent(self) -> bool:
+        """Whether nobody listens, so that an emitter need not make the event."""
+        return not self._routes.all
+
     def emit(self, event: object) -> None:
         """Deliver now, or after what is being delivered. Raises nothing for what handlers do.
 

@@ -94,6 +94,7 @@ class RunDriver:
         self._waker: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._cancelled: list[asyncio.Task[None]] = []
         self._wall_zero = clock.now_us() - clock.monotonic_us()
         self._stopping = False
 
@@ -213,6 +214,8 @@ class RunDriver:
 
     def _publish(self, turns: Sequence[Turn], at: int) -> None:
         bus, run, state = self._bus, self.state.run, self.state
+        if bus.silent:
+            return
         for turn in turns:
             for entry in turn.entries:
                 bus.emit(entry.event)
@@ -232,15 +235,14 @@ class RunDriver:
     def _follow(self, entry: Entry) -> None:
         event = entry.event
         if isinstance(event, StepCancelled):
-            for name, task in self._tasks.items():
-                if _path_of(name) == event.path:
-                    task.cancel()
+            for name in [name for name in self._tasks if _path_of(name) == event.path]:
+                self._cancelled.append(self._cancel(name))
             program = self._programs.pop(event.path, None)
             if program is not None:
                 program.close()
         elif isinstance(event, RunResumed):
             for timer, due_us in outstanding_timers(self.state).items():
-                self._spawn(f"timer:{timer}", self._timer(timer, due_us))
+                self._spawn(f"timer:{timer}", self._timer, timer, due_us)
 
     def _perform(self, command: Command) -> None:
         state, effects = self.state, self._effects
@@ -252,16 +254,15 @@ class RunDriver:
             )
         match command:
             case CallModel(event) if event.call in state.calls:
-                self._spawn(event.call, self._report(effects.call_model(state.run, command)))
+                self._spawn(event.call, effects.call_model, state.run, command)
             case CallTool(event) if event.call in state.calls:
-                self._spawn(event.call, self._report(effects.call_tool(state.run, state.spec, command)))
+                self._spawn(event.call, effects.call_tool, state.run, state.spec, command)
             case MergeTrees(event) if event.call in state.calls:
-                self._spawn(event.call, self._report(effects.merge(command)))
+                self._spawn(event.call, effects.merge, command)
             case ReconcileCall(event) if event.call in state.calls:
-                call = self._doubtful(command)
-                self._spawn(event.call, self._report(effects.reconcile(call, command)))
+                self._spawn(event.call, effects.reconcile, self._doubtful(command), command)
             case SetTimer(event) if event.timer in state.timers and f"timer:{event.timer}" not in self._tasks:
-                self._spawn(f"timer:{event.timer}", self._timer(event.timer, event.due_us))
+                self._spawn(f"timer:{event.timer}", self._timer, event.timer, event.due_us)
             case _:
                 """A later turn of the same commit has taken the call back."""
 
@@ -282,28 +283,38 @@ class RunDriver:
             try_number=call.try_number,
         )
 
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, name: str, effect: Callable[..., Coroutine[Any, Any, Input]], *arguments: Any) -> None:
         self._load.effects += 1
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks[name] = task
-        task.add_done_callback(self._done)
+        self._tasks[name] = asyncio.get_running_loop().create_task(self._effect(name, effect, arguments))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._load.effects -= 1
-        if self._tasks.get(task.get_name()) is task:
-            del self._tasks[task.get_name()]
-        if not task.cancelled() and (error := task.exception()) is not None and self._failure is None:
-            self._failure = error
-        self._wake()
+    async def _effect(
+        self, name: str, effect: Callable[..., Coroutine[Any, Any, Input]], arguments: tuple[Any, ...]
+    ) -> None:
+        try:
+            self._arrived.append(await effect(*arguments))
+        except Exception as error:  # noqa: BLE001  # raised again by the loop that waits for it
+            if self._failure is None:
+                self._failure = error
+        finally:
+            self._ended(name)
+            self._wake()
 
-    async def _report(self, work: Coroutine[Any, Any, Input]) -> None:
-        self._arrived.append(await work)
+    def _ended(self, name: str) -> None:
+        if self._tasks.pop(name, None) is not None:
+            self._load.effects -= 1
 
-    async def _timer(self, timer: str, due_us: int) -> None:
+    def _cancel(self, name: str) -> asyncio.Task[None]:
+        """Cancel an effect. One that had not begun never gets to its own end, so the books are kept here."""
+        task = self._tasks[name]
+        task.cancel()
+        self._ended(name)
+        return task
+
+    async def _timer(self, timer: str, due_us: int) -> TimerFired:
         wait = due_us - (self._wall_zero + self._clock.monotonic_us())
         if wait > 0:
             await self._clock.sleep(wait)
-        self._arrived.append(TimerFired(timer=timer))
+        return TimerFired(timer=timer)
 
     def _wake(self) -> None:
         if self._waker is not None and not self._waker.done():
@@ -322,9 +333,7 @@ class RunDriver:
         for program in self._programs.values():
             program.close()
         self._programs.clear()
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
+        tasks = [*self._cancelled, *(self._cancel(name) for name in list(self._tasks))]
         if tasks:
             await asyncio.wait(tasks, timeout=self._grace_us / 1_000_000)
 
