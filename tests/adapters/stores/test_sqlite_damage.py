@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import shutil
 import sqlite3
@@ -16,7 +17,7 @@ from tenuto.adapters.stores.sqlite import SqliteJournal
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest, RunId
 from tenuto.errors import DamagedStoreError, NewerStoreError, StorageError, UsageError
-from tenuto.ports.journal import Head
+from tenuto.ports.journal import Fence, Head
 from tenuto.testing.contracts.journal import RUN, chained, head_of, read_all, refused, started
 
 BLOB = b"the body of a reply " * 20
@@ -35,8 +36,12 @@ def content_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def overwrite(path: Path, content: bytes) -> None:
+def overwrite(path: Path, content: bytes | bytearray) -> None:
     path.write_bytes(content)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
 
 
 async def written(path: Path, batches: int = 10) -> None:
@@ -168,9 +173,9 @@ async def test_a_torn_stale_or_foreign_note_proves_nothing(path: Path) -> None:
         overwrite(note, data)
         assert await whole(path)
     overwrite(note, good)
-    stale.write(1, RUN, Head(4, (await record_hashes(path))[4]))
+    stale.write({1: (RUN, Head(4, (await record_hashes(path))[4]))})
     assert await whole(path)
-    stale.write(1, RUN, Head(4, digest(b"another record")))
+    stale.write({1: (RUN, Head(4, digest(b"another record")))})
     assert not await whole(path)
     stale.close()
 
@@ -243,6 +248,53 @@ async def test_looking_for_a_store_does_not_make_one(path: Path) -> None:
     await refused(UsageError, journal.head(RUN))
     await journal.close()
     assert list(path.parent.iterdir()) == []
+
+
+async def test_a_store_removed_in_use_acknowledges_nothing_more(path: Path) -> None:
+    journal = journal_at(path)
+    _, fence, records = await started(journal)
+    remove(Path(f"{path}-wal"))
+    batch = chained(1, after=head_of(records))
+    error = await refused(StorageError, journal.append(fence, head_of(records), batch, {}, alone=True))
+    assert "removed" in str(error)
+    assert str(path) in error.where
+    await refused(StorageError, journal.append(fence, head_of(records), batch, {}))
+    await journal.close()
+
+
+async def test_names_that_sqlite_cannot_hold_are_no_runs(path: Path) -> None:
+    journal = journal_at(path)
+    session, fence, records = await started(journal)
+    odd = RunId("r\udcff")
+    batch = chained(1, after=head_of(records))
+    results = await asyncio.gather(
+        journal.create(odd, session, chained(1), {}),
+        journal.append(Fence(odd, 1, session.name), head_of(records), batch, {}),
+        journal.claim(odd, session),
+        journal.append(fence, head_of(records), batch, {}, taken=["\udcff"]),
+        journal.head(odd),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [UsageError, UsageError, UsageError, type(None), UsageError]
+    assert await read_all(journal) == records + batch
+    await journal.close()
+
+
+async def test_a_damaged_run_fails_alone(path: Path) -> None:
+    journal = journal_at(path)
+    session, fence, records = await started(journal)
+    good = await journal.create(RunId("r2"), session, chained(1), {})
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("UPDATE records SET hash = x'00' WHERE place = 1 << 32")
+    database.close()
+    head = head_of(records)
+    results = await asyncio.gather(
+        journal.append(fence, head, chained(1, after=head), {}),
+        journal.append(good, head, chained(1, after=head), {}),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [DamagedStoreError, type(None)]
+    await journal.close()
 
 
 async def test_a_busy_store_is_given_up_after_a_while(path: Path) -> None:

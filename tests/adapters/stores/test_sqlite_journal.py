@@ -1,17 +1,33 @@
-"""The journal in SQLite: the contract."""
+"""The journal in SQLite: the contract, and what this store adds to it."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sqlite3
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.stores.sqlite import SqliteJournal
+from tenuto.core.canonical import digest
+from tenuto.core.ids import RunId
+from tenuto.errors import StorageError
 from tenuto.ports.clock import Clock
-from tenuto.ports.journal import Journal, Session
-from tenuto.testing.contracts.journal import JournalContract, JournalStores
+from tenuto.ports.journal import Journal, Session, StoredSnapshot
+from tenuto.testing.contracts.journal import (
+    RUN,
+    JournalContract,
+    JournalStores,
+    chained,
+    head_of,
+    read_all,
+    refused,
+    started,
+)
 
 
 class SqliteStores(JournalStores):
@@ -42,3 +58,76 @@ class TestSqliteJournal(JournalContract):
         stores = SqliteStores(tmp_path / "store" / "journal.db")
         yield stores
         await stores.close()
+
+
+async def test_a_snapshot_waits_for_a_commit_that_succeeds(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = SqliteJournal(path, SystemClock(), busy_ms=50)
+    _, fence, records = await started(journal, 2)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    snapshot = StoredSnapshot(1, records[1].hash, b"state")
+    await journal.put_snapshot(fence, snapshot)
+    await refused(StorageError, journal.put_blobs({digest(b"x"): b"x"}))
+    other.execute("ROLLBACK")
+    other.close()
+    await journal.close()
+    again = SqliteJournal(path, SystemClock())
+    assert await again.snapshot(RUN) == snapshot
+    await again.close()
+
+
+async def test_a_closed_journal_refuses_and_keeps_no_descriptor(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.db", SystemClock())
+    _, fence, records = await started(journal)
+    await journal.close()
+    head = head_of(records)
+    for asking in (
+        journal.append(fence, head, chained(1, after=head), {}),
+        journal.append(fence, head, chained(1, after=head), {}, alone=True),
+        journal.head(RUN),
+        journal.open_session("w"),
+    ):
+        assert "closed" in str(await refused(StorageError, asking))
+    held = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]  # noqa: ASYNC240 - not a disk
+    assert not [target for target in held if str(tmp_path) in target]
+
+
+def test_journals_on_several_loops_and_threads_share_a_store(tmp_path: Path) -> None:
+    """One journal used from four event loops, beside forty-six others on the same file."""
+    path = tmp_path / "journal.db"
+    shared = SqliteJournal(path, SystemClock())
+    others = [SqliteJournal(path, SystemClock(), renewing=False) for _ in range(46)]
+
+    async def drive(journal: SqliteJournal, name: str, alone: bool) -> None:
+        session = await journal.open_session("w")
+        batch = chained(2, label=name)
+        fence = await journal.create(RunId(name), session, batch, {})
+        for _ in range(5):
+            after = head_of(batch)
+            batch = chained(2, after=after, label=name)
+            await journal.append(fence, after, batch, {digest(name.encode()): name.encode()}, alone=alone)
+
+    def loop(number: int) -> None:
+        async def main() -> None:
+            mine = others[number::4]
+            await asyncio.gather(
+                *(drive(shared, f"shared-{number}-{n}", n == 0) for n in range(5)),
+                *(drive(journal, f"own-{number}-{n}", n == 0) for n, journal in enumerate(mine)),
+            )
+
+        asyncio.run(main())
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(loop, range(4)))
+
+    async def check() -> None:
+        entries = await shared.runs()
+        assert len(entries) == 66
+        for entry in entries:
+            first = chained(2, label=entry.run)
+            assert await read_all(shared, entry.run) == first + chained(10, after=head_of(first), label=entry.run)
+        for journal in (*others, shared):
+            await journal.close()
+
+    asyncio.run(check())

@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import threading
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from tenuto.core.ids import Digest, RunId
@@ -35,15 +37,17 @@ class HeadsNote:
         self._descriptor: int | None = None
         self._tags: dict[RunId, bytes] = {}
         self._usable = True
+        self._opening = threading.Lock()
 
-    def write(self, num: int, run: RunId, head: Head) -> None:
-        """Note a committed head."""
-        packed = _SLOT.pack(self._tag(run), head.seq, bytes.fromhex(head.hash))
-        self._put(num, packed + zlib.crc32(packed).to_bytes(4, "little"))
-
-    def clear(self, num: int) -> None:
-        """Forget a run that was deleted."""
-        self._put(num, b"")
+    def write(self, heads: Mapping[int, tuple[RunId, Head] | None]) -> None:
+        """Note committed heads by the number of their run; None forgets a run that was deleted."""
+        nums = sorted(heads)
+        start = 0
+        for end in range(1, len(nums) + 1):
+            if end == len(nums) or nums[end] != nums[end - 1] + 1:
+                # Neighbours go together: runs that were made one after another have theirs side by side.
+                self._put(nums[start], b"".join(self._packed(heads[num]) for num in nums[start:end]))
+                start = end
 
     def read(self, num: int, run: RunId) -> Head | None:
         """What is noted of the run; None where nothing usable is."""
@@ -83,9 +87,18 @@ class HeadsNote:
         )
 
     def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        with self._opening:
+            self._usable = False
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def _packed(self, noted: tuple[RunId, Head] | None) -> bytes:
+        if noted is None:
+            return bytes(_SLOT_BYTES)
+        run, head = noted
+        packed = _SLOT.pack(self._tag(run), head.seq, bytes.fromhex(head.hash))
+        return (packed + zlib.crc32(packed).to_bytes(4, "little")).ljust(_SLOT_BYTES, b"\0")
 
     def _slot(self, num: int) -> tuple[bytes, Head] | None:
         descriptor = self._open(create=False)
@@ -106,13 +119,19 @@ class HeadsNote:
         if descriptor is None:
             return
         try:
-            os.pwrite(descriptor, data.ljust(_SLOT_BYTES, b"\0"), num * _SLOT_BYTES)
+            os.pwrite(descriptor, data, num * _SLOT_BYTES)
         except OSError:
             self._usable = False
 
     def _open(self, *, create: bool) -> int | None:
-        if self._descriptor is not None or not self._usable:
+        if self._descriptor is not None and self._usable:
+            return self._descriptor
+        with self._opening:
+            if self._descriptor is None and self._usable:
+                self._descriptor = self._opened(create=create)
             return self._descriptor if self._usable else None
+
+    def _opened(self, *, create: bool) -> int | None:
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         try:
             descriptor = os.open(self._path, flags, 0o644)
@@ -127,7 +146,6 @@ class HeadsNote:
         except OSError:
             self._usable = not create
             return None
-        self._descriptor = descriptor
         return descriptor
 
     def _tag(self, run: RunId) -> bytes:

@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+HASH_BYTES = 32
+
+
 def check_batch(expected: Head, records: Sequence[StoredRecord]) -> None:
     """ValueError unless the records follow `expected` without a gap: a caller's bug, refused before any write."""
     if not records:
@@ -38,6 +41,8 @@ def check_batch(expected: Head, records: Sequence[StoredRecord]) -> None:
     for seq, record in enumerate(records, expected.seq + 1):
         if record.seq != seq:
             raise ValueError(f"a batch after seq {expected.seq} holds seq {record.seq} where {seq} belongs")
+        if len(bytes.fromhex(record.hash)) != HASH_BYTES:
+            raise ValueError(f"record {seq} has no SHA-256 for a hash: {record.hash}")
 
 
 def check_blobs(blobs: Mapping[Digest, bytes]) -> None:

@@ -16,7 +16,7 @@ from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.adapters.stores.sqlite_errors import damaged
 from tenuto.adapters.stores.sqlite_reader import Reader
 from tenuto.adapters.stores.sqlite_sessions import SessionRegistry
-from tenuto.adapters.stores.sqlite_transaction import RunRow, Transaction, place_of
+from tenuto.adapters.stores.sqlite_transaction import RunRow, Transaction, is_text, place_of
 from tenuto.adapters.stores.sqlite_writer import Writer
 from tenuto.core.ids import Digest, RunId
 from tenuto.errors import UsageError
@@ -65,7 +65,7 @@ class SqliteJournal(Journal):
         self._sessions = SessionRegistry(
             path.with_name(f"{path.name}.sessions"), clock, lease_ttl_us, self._writer, renewing=renewing
         )
-        self._unwritten: dict[RunId, StoredSnapshot] = {}
+        self._unwritten: dict[RunId, tuple[Fence, StoredSnapshot]] = {}
         self._unwritten_lock = threading.Lock()
 
     async def open_session(self, worker: str) -> Session:
@@ -88,6 +88,8 @@ class SqliteJournal(Journal):
     ) -> Fence:
         refusals.check_batch(NO_HEAD, records)
         refusals.check_blobs(blobs)
+        if not is_text(run):
+            raise UsageError(f"no run can be called {run!r}", fix="choose another run id")
 
         def job(txn: Transaction) -> Fence:
             self._sessions.require_live(txn, session.name)
@@ -113,6 +115,7 @@ class SqliteJournal(Journal):
     ) -> None:
         refusals.check_batch(expected, records)
         refusals.check_blobs(blobs)
+        keys = [key for key in taken if is_text(key)]  # no other can have come
 
         def job(txn: Transaction) -> None:
             row = _owned(txn, fence)
@@ -123,7 +126,7 @@ class SqliteJournal(Journal):
                 txn.add_records(row, records)
             if blobs:
                 txn.add_blobs(blobs)
-            for key in taken:
+            for key in keys:
                 txn.execute("UPDATE inbox SET taken = 1 WHERE num = ? AND key = ?", (row.num, key))
 
         await self._writer.submit(job, alone=alone)
@@ -194,14 +197,14 @@ class SqliteJournal(Journal):
             return
         with self._unwritten_lock:
             waiting = fence.run in self._unwritten
-            self._unwritten[fence.run] = snapshot
+            self._unwritten[fence.run] = (fence, snapshot)
         if not waiting:
             self._writer.defer(lambda txn: self._write_snapshot(txn, fence.run))
 
     async def snapshot(self, run: RunId) -> StoredSnapshot | None:
         stored = self._reader.snapshot(run)
         unwritten = self._unwritten.get(run)
-        return unwritten or stored
+        return unwritten[1] if unwritten else stored
 
     async def put_blobs(self, blobs: Mapping[Digest, bytes]) -> None:
         refusals.check_blobs(blobs)
@@ -235,9 +238,12 @@ class SqliteJournal(Journal):
 
     def _write_snapshot(self, txn: Transaction, run: RunId) -> None:
         with self._unwritten_lock:
-            snapshot = self._unwritten.pop(run, None)
+            waiting = self._unwritten.pop(run, None)
         row = txn.run(run)
-        if snapshot is not None and row is not None and not row.deleted:
+        if waiting is None or row is None or row.deleted:
+            return
+        fence, snapshot = waiting
+        if (row.epoch, row.owner) == (fence.epoch, fence.session):
             txn.execute(
                 "INSERT OR REPLACE INTO snapshots (num, seq, head, body) VALUES (?, ?, ?, ?)",
                 (row.num, snapshot.seq, bytes.fromhex(snapshot.head), snapshot.body),

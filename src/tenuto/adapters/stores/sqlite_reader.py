@@ -15,7 +15,7 @@ from tenuto.adapters.stores import refusals
 from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.adapters.stores.sqlite_errors import damaged, translated
 from tenuto.adapters.stores.sqlite_schema import connect, prepare
-from tenuto.adapters.stores.sqlite_transaction import RUN_QUERY, SEQ_BITS, RunRow, head_in, place_of
+from tenuto.adapters.stores.sqlite_transaction import RUN_QUERY, SEQ_BITS, RunRow, head_in, is_text, place_of
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest, RunId
 from tenuto.errors import StorageError
@@ -58,7 +58,7 @@ class Reader:
     def run(self, run: RunId) -> RunRow:
         """A run and its head, checked against the note. UsageError, DamagedStoreError."""
         noted = self._noted(run)
-        rows = self._query(RUN_QUERY, (run,))
+        rows = self._query(RUN_QUERY, (run,)) if is_text(run) else []
         if not rows:
             lost = self._heads.find(run)
             raise refusals.unknown_run(run, str(self._path)) if lost is None else self._heads.loss(run, lost, -1)

@@ -74,30 +74,50 @@ def connect(path: Path, busy_ms: int, *, writes: bool) -> sqlite3.Connection:
 
 
 def _version_in(path: Path, busy_ms: int) -> int:
-    """The version of the store, 0 for none yet. Changes nothing.
+    """The version of the store, 0 for none yet. Changes nothing."""
+    while True:
+        seen = _outline(path)
+        size, _, logged = seen
+        if not size:
+            return 0
+        try:
+            return _look(path, size, busy_ms, logged=logged)
+        except StorageError:
+            # Somebody may have been making it just then.
+            if _outline(path) == seen:
+                raise
+
+
+def _outline(path: Path) -> tuple[int, int, bool]:
+    """Size (0: not there), time of the last change, and whether there is a log."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0, False
+    size = max(found.st_size, 1) if path.is_dir() else found.st_size
+    return size, found.st_mtime_ns, Path(f"{path}-wal").exists()
+
+
+def _look(path: Path, size: int, busy_ms: int, *, logged: bool) -> int:
+    """The version of the store that is there. DamagedStoreError, NewerStoreError.
 
     The file is never opened but by SQLite: closing it would drop the locks that this process has on it (POSIX locks
     belong to the process, not to what opened the file), and the next other process to close the store would take
     itself for the last one and remove the log that is in use here, with all that was acknowledged since.
     """
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        return 0
-    if not size:
-        return 0
-    if path.is_file() and size < _HEADER_BYTES:
+    if size < _HEADER_BYTES and not path.is_dir():
         raise damaged(path, "it is no SQLite database")
     # Without a log the file is all there is, and can be looked at without making a log first.
-    still = "" if Path(f"{path}-wal").exists() else "&immutable=1"
+    still = "" if logged else "&immutable=1"
     with translated(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro{still}", uri=True, timeout=busy_ms / 1_000, isolation_level=None
         )
         try:
+            connection.execute("BEGIN")  # all of one moment
+            tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
             application = connection.execute("PRAGMA application_id").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         finally:
             connection.close()
     if (version or application or tables) and application != APPLICATION_ID:

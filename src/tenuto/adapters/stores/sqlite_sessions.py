@@ -81,7 +81,7 @@ class SessionRegistry:
         try:
             await self._writer.submit(self._enter(session))
         except BaseException:
-            session.let_go()
+            self._forget(session)
             raise
         with self._lock:
             self._sessions[name] = session

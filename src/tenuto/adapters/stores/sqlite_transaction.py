@@ -10,12 +10,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from tenuto.adapters.stores.sqlite_errors import damaged
 from tenuto.core.ids import Digest, RunId
 from tenuto.ports.journal import NO_HEAD, Head, StoredRecord
 
-__all__ = ["RUN_QUERY", "SEQ_BITS", "RunRow", "Transaction", "head_in", "place_of"]
+__all__ = ["RUN_QUERY", "SEQ_BITS", "RunRow", "Transaction", "head_in", "is_text", "place_of"]
 
 SEQ_BITS = 32
 ROWS_MAX = 32
@@ -63,11 +65,21 @@ def head_in(row: Sequence[Any]) -> Head:
     return Head(last & 0xFFFF_FFFF, Digest(hashed.hex()))
 
 
+def is_text(name: str) -> bool:
+    """Whether SQLite can hold a name: one with a lone surrogate (of a broken command line) is no run's."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Transaction:
     """Belongs to one connection, which belongs to the writer. Jobs change rows only after all of their checks."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
         self._known: dict[RunId, RunRow] = {}
         self._seen_version = -1
         self._records: list[tuple[int, int, bytes, bytes]] = []
@@ -101,12 +113,16 @@ class Transaction:
         return self._connection.execute(sql, parameters)
 
     def run(self, run: RunId) -> RunRow | None:
+        """A run, None where there is none. DamagedStoreError."""
         known = self._known.get(run)
         if known is None:
-            row = self.execute(RUN_QUERY, (run,)).fetchone()
+            row = self.execute(RUN_QUERY, (run,)).fetchone() if is_text(run) else None
             if row is None:
                 return None
-            known = RunRow(row[0], run, row[1], row[2], row[3] is not None, head_in(row))
+            try:
+                known = RunRow(row[0], run, row[1], row[2], row[3] is not None, head_in(row))
+            except ValueError as error:
+                raise damaged(self._path, str(error)) from error
             self._known[run] = known
         return known
 

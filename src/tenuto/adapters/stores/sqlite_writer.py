@@ -7,15 +7,17 @@ is refused drops only itself.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from tenuto.adapters.stores.heads import HeadsNote
-from tenuto.adapters.stores.sqlite_errors import breaks_store, damaged, storage_error, translated
+from tenuto.adapters.stores.sqlite_errors import breaks_store, storage_error, translated
 from tenuto.adapters.stores.sqlite_schema import connect, prepare
 from tenuto.adapters.stores.sqlite_transaction import Transaction
 from tenuto.errors import StorageError, TenutoError
@@ -40,12 +42,14 @@ class Writer:
         self._busy_ms = busy_ms
         self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
         self._lock = threading.Lock()  # held for the whole of a commit
-        self._starting = threading.Lock()
+        self._queueing = threading.Lock()  # so that nothing is queued behind the end
+        self._closed = False
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._transaction: Transaction | None = None
         self._refusal: StorageError | None = None
-        self._later: list[Job[None]] = []
+        self._later: deque[Job[None]] = deque()
+        self._log: tuple[int, int] | None = None
 
     async def submit(self, job: Job[Result], *, alone: bool = False) -> Result:
         """Do a job in a commit; durable on return. TenutoError of the job, StorageError where nothing was written.
@@ -58,9 +62,13 @@ class Writer:
             finally:
                 self._lock.release()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        if self._thread is None:
-            self._start()
-        self._queue.put((job, future))
+        with self._queueing:
+            if self._closed:
+                raise self._over()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="tenuto-journal", daemon=True)
+                self._thread.start()
+            self._queue.put((job, future))
         return await future
 
     def call(self, job: Job[Result]) -> Result:
@@ -74,27 +82,24 @@ class Writer:
 
     def close(self) -> None:
         """Finish what was submitted, then refuse. Idempotent."""
-        with self._starting:
+        with self._queueing:
+            self._closed = True
             thread, self._thread = self._thread, None
+            if thread is not None:
+                self._queue.put(None)
         if thread is not None:
-            self._queue.put(None)
             thread.join()
         with self._lock:
             if self._later and self._refusal is None:
                 self._commit([])
-            self._refusal = self._refusal or StorageError(
-                "the journal was closed", where=str(self._path), fix="open it again"
-            )
+            self._refusal = self._refusal or self._over()
             self._transaction = None
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="tenuto-journal", daemon=True)
-                self._thread.start()
+    def _over(self) -> StorageError:
+        return StorageError("the journal was closed", where=str(self._path), fix="open it again")
 
     def _work(self) -> None:
         open_for_more = True
@@ -130,21 +135,40 @@ class Writer:
             transaction = self._transaction or self._open()
         except StorageError as error:
             return [(None, error)] * len(jobs)
-        later, self._later = self._later, []
         try:
             transaction.begin()
+            while self._later:
+                _attempt(self._later.popleft(), transaction)
             outcomes = [_attempt(job, transaction) for job in jobs]
-            for job in later:
-                _attempt(job, transaction)
             transaction.commit()
+            self._check_log()
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing was written, and every caller must hear of it
             return [(None, self._rolled_back(transaction, error))] * len(jobs)
-        for num, row in transaction.touched.items():
-            if row.deleted:
-                self._heads.clear(num)
-            else:
-                self._heads.write(num, row.run, row.head)
+        self._heads.write(
+            {num: None if row.deleted else (row.run, row.head) for num, row in transaction.touched.items()}
+        )
         return outcomes
+
+    def _check_log(self) -> None:
+        """Acknowledge nothing that went into a log which is no longer the store's.
+
+        Somebody may have removed the store, or its log, under us: then our commits succeed and reach nobody.
+        """
+        try:
+            found = os.stat(f"{self._path}-wal")
+        except FileNotFoundError:
+            log = None
+        else:
+            log = (found.st_dev, found.st_ino)
+        if log is not None and self._log in (None, log):
+            self._log = log
+            return
+        self._refusal = StorageError(
+            "the store was removed or replaced while it was in use",
+            where=str(self._path),
+            fix="put it back, or restore a backup, and resume",
+        )
+        raise self._refusal
 
     def _rolled_back(self, transaction: Transaction, error: Exception) -> Exception:
         try:
@@ -156,15 +180,13 @@ class Writer:
             if breaks_store(error):
                 self._refusal = answer
             return answer
-        if isinstance(error, ValueError):
-            return damaged(self._path, str(error))
         return error
 
     def _open(self) -> Transaction:
         prepare(self._path, self._busy_ms)
         with translated(self._path):
             self._connection = connect(self._path, self._busy_ms, writes=True)
-        self._transaction = Transaction(self._connection)
+        self._transaction = Transaction(self._connection, self._path)
         return self._transaction
 
 
