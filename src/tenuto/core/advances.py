@@ -9,7 +9,7 @@ from tenuto.core.canonical import digest
 from tenuto.core.events.program import OpenLanes, StepAdvanced
 from tenuto.core.ids import Digest
 from tenuto.core.moves import close_account, lane_account, settle_program
-from tenuto.core.state import ExecutionState, ProgramFrame, StepState
+from tenuto.core.state import ExecutionState, ProgramFrame, StepState, Verdict
 
 __all__ = ["advance_digest", "advance_program", "said"]
 
@@ -39,9 +39,9 @@ def advance_program(state: ExecutionState, step: StepState, event: StepAdvanced)
         if ordinal not in opened:
             state, frame, step = _close_lanes(state, step, frame, ordinal)
     if event.raised is not None:
-        step = replace(step, verdict=event.raised)
+        step = replace(step, verdict=Verdict(failure=event.raised))
     elif event.returned is not None:
-        step = replace(step, verdict=event.returned)
+        step = replace(step, verdict=Verdict(output=event.returned))
     if frame.merging:
         frame = replace(frame, held=(*frame.held, *asks))
     else:
@@ -63,10 +63,10 @@ def _close_lanes(
             changed.append(tree)
     open_asks = frame.open_asks
     if ordinal in open_asks and isinstance(open_asks[ordinal], OpenLanes):
-        open_asks = open_asks.delete(ordinal)
+        open_asks = {o: a for o, a in open_asks.items() if o != ordinal}
     frame = replace(frame, open_asks=open_asks)
     if len(changed) == 1:
-        frame = replace(frame, trees=frame.trees.set(prefix, changed[0]))
+        frame = replace(frame, trees={**frame.trees, prefix: changed[0]})
         if prefix == "":
             step = replace(step, out_tree=changed[0])
     elif changed:

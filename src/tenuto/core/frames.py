@@ -170,7 +170,7 @@ def after_tool(
         return give_verdict(state, step, _command_verdict(state, step, call, result, status))
     if isinstance(frame, ProgramFrame):
         prefix = ordinal.rpartition(".")[0]
-        frame = replace(frame, trees=frame.trees.set(prefix, tree))
+        frame = replace(frame, trees={**frame.trees, prefix: tree})
         step = replace(step, frame=frame, out_tree=tree if prefix == "" else step.out_tree)
         if status == "error":
             message = _error_text(result)

@@ -15,7 +15,7 @@ from tenuto.core.content import Content
 from tenuto.core.events.program import AskModel, AskTool
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import StepPath, position
-from tenuto.core.state import Call, ExecutionState, Fed, ProgramFrame, StepState
+from tenuto.core.state import Call, ExecutionState, Fed, ProgramFrame, StepState, Verdict
 from tenuto.core.work import work_of
 
 __all__ = [
@@ -154,8 +154,10 @@ def vacate(state: ExecutionState, call: Call) -> ExecutionState:
 
 def give_verdict(state: ExecutionState, step: StepState, verdict: Content | Failure) -> ExecutionState:
     """What the attempt comes to; said in a record once no call of it is open."""
-    if step.verdict is None or isinstance(verdict, Failure):
-        step = replace(step, verdict=verdict)
+    if isinstance(verdict, Failure):
+        step = replace(step, verdict=Verdict(failure=verdict))
+    elif step.verdict is None:
+        step = replace(step, verdict=Verdict(output=verdict))
     return put_step(state, replace(step, due=step.open_calls == 0))
 
 
@@ -233,7 +235,7 @@ def feed(
     if not isinstance(frame, ProgramFrame):
         return state
     told = Fed(at=state.at, failure=failure, ordinal=ordinal, value=value)
-    open_asks = frame.open_asks.delete(ordinal) if ordinal in frame.open_asks else frame.open_asks
+    open_asks = {o: a for o, a in frame.open_asks.items() if o != ordinal}
     frame = replace(frame, fed=(*frame.fed, told), open_asks=open_asks)
     state = put_step(state, replace(step, frame=frame))
     return replace(state, fed=(*state.fed, step.path))
@@ -254,7 +256,7 @@ def _answer_asker(state: ExecutionState, child: StepState) -> ExecutionState:
         prefix = ordinal.rpartition(".")[0]
         parent = replace(
             parent,
-            frame=replace(frame, trees=frame.trees.set(prefix, child.out_tree)),
+            frame=replace(frame, trees={**frame.trees, prefix: child.out_tree}),
             out_tree=child.out_tree if prefix == "" else parent.out_tree,
         )
     return feed(state, parent, ordinal, value=child.output, failure=child.error)
@@ -277,13 +279,13 @@ def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:
     if not isinstance(frame, ProgramFrame):
         raise AssertionError(f"{step.path} is no program")
     waiting = list(frame.pending)
-    open_asks = frame.open_asks
+    open_asks = dict(frame.open_asks)
     ready: list[tuple[Literal["model", "tool"], str]] = []
     while waiting and isinstance(waiting[0], (AskModel, AskTool)):
         ask = waiting.pop(0)
         ready.append(("model" if isinstance(ask, AskModel) else "tool", ask.ordinal))
     for ask in frame.pending:
-        open_asks = open_asks.set(ask.ordinal, ask)
+        open_asks[ask.ordinal] = ask
     frame = replace(frame, open_asks=open_asks, pending=tuple(waiting))
     due = bool(waiting) or (step.verdict is not None and step.open_calls + len(ready) == 0) or bool(frame.merging)
     state = put_step(state, replace(step, due=due, frame=frame))

@@ -34,6 +34,7 @@ __all__ = [
     "RunStatus",
     "StepState",
     "StepStatus",
+    "Verdict",
 ]
 
 RunStatus = Literal["new", "running", "exhausted", "cancelling", "ok", "failed", "cancelled"]
@@ -52,7 +53,9 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
     correction: str = ""
 
 
-class AgentFrame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class AgentFrame(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="agent", tag_field="frame"
+):
     """The built-in agent loop as data. `started`: how many tool calls of the last exchange were queued so far."""
 
     base: int = 0
@@ -66,13 +69,15 @@ class AgentFrame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     waiting: int = 0
 
 
-class CommandFrame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class CommandFrame(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="command", tag_field="frame"
+):
     """A step that is one tool call: a `run` command."""
 
     result: Content | None = None
 
 
-class Fed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Fed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a program was told: the outcome of its request `ordinal`, at the time `at`."""
 
     at: int
@@ -81,14 +86,16 @@ class Fed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     value: Content | None = None
 
 
-class Gather(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Gather(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Lanes that are open: their number and the tree each started from."""
 
     lanes: int
     tree: Digest
 
 
-class ProgramFrame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ProgramFrame(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="program", tag_field="frame"
+):
     """A Python step program: everything it was told, in order, so that it can be run again.
 
     `trees` holds the tree of every lane (key: lane prefix, `""` for the program itself); `pending` are asks that
@@ -97,19 +104,19 @@ class ProgramFrame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     advances: tuple[Digest, ...] = ()
     fed: tuple[Fed, ...] = ()
-    gathers: Map[str, Gather] = Map()
+    gathers: dict[str, Gather] = {}
     held: tuple[Ask, ...] = ()
     merging: tuple[str, ...] = ()
-    open_asks: Map[str, Ask] = Map()
+    open_asks: dict[str, Ask] = {}
     pending: tuple[Ask, ...] = ()
     started_at: int = 0
-    trees: Map[str, Digest] = Map()
+    trees: dict[str, Digest] = {}
 
 
 Frame = AgentFrame | CommandFrame | ProgramFrame
 
 
-class Expansion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Expansion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A `foreach` that knows its children. `failing`: index of the first failed child under `on_error: fail`."""
 
     failing: int | None = None
@@ -121,11 +128,18 @@ class Expansion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unfinished: int = 0
 
 
-class StepState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What an attempt comes to: an output or a failure."""
+
+    failure: Failure | None = None
+    output: Content | None = None
+
+
+class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One step, child, or step of an ask. `verdict` is what the last outcome meant, until a record says so."""
 
     account: str
-    answers: Map[str, tuple[Position, Content]] = Map()
+    answers: dict[str, tuple[Position, Content]] = {}
     asked: Ask | None = None
     asked_by: Position | None = None
     attempt: int = 0
@@ -137,7 +151,7 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fingerprints: tuple[tuple[Position, Digest], ...] = ()
     frame: Frame | None = None
     key: Digest | None = None
-    keys_seen: Map[str, int] = Map()
+    keys_seen: dict[str, int] = {}
     leaf: Digest | None = None
     missing: int = 0
     name: str
@@ -150,14 +164,14 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     refusals: tuple[Position, ...] = ()
     status: StepStatus = "waiting"
     tree: Digest | None = None
-    verdict: Content | Failure | None = None
+    verdict: Verdict | None = None
 
     @property
     def ended(self) -> bool:
         return self.status in ENDED
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A call that is not over. `failures` counts tries that failed for transport reasons (crashes do not)."""
 
     account: str
@@ -177,7 +191,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     try_number: int = 1
 
 
-class DoubtfulCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class DoubtfulCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A hold that was kept: the call and try, and what it may have cost."""
 
     amount: Amount

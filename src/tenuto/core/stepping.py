@@ -39,7 +39,7 @@ FINAL_KINDS = frozenset(("expression", "merge_conflict", "agent"))
 def decide_step(state: ExecutionState, step: StepState) -> Command:
     """The next command of a step that is due."""
     if step.verdict is not None:
-        return _conclude(state, step, step.verdict)
+        return _conclude(state, step, step.verdict.output, step.verdict.failure)
     if step.status == "waiting":
         return _prepare(state, step)
     if step.status == "ready":
@@ -292,16 +292,18 @@ def _lane_plan(state: ExecutionState, step: StepState, frame: ProgramFrame, ordi
 # --- ends -----------------------------------------------------------------------------------------------------
 
 
-def _conclude(state: ExecutionState, step: StepState, verdict: Content | Failure) -> Command:
-    if isinstance(verdict, Content):
+def _conclude(state: ExecutionState, step: StepState, output: Content | None, failure: Failure | None) -> Command:
+    if output is not None:
         tree = step.out_tree or state.tree
-        made = leaf(state, step, status="completed", output=verdict.digest, tree=tree, error=None)
-        return Conclude(StepCompleted(leaf=made, output=verdict.digest, path=step.path, tree=tree))
+        made = leaf(state, step, status="completed", output=output.digest, tree=tree, error=None)
+        return Conclude(StepCompleted(leaf=made, output=output.digest, path=step.path, tree=tree))
+    if failure is None:
+        raise AssertionError(f"{step.path} has a verdict that says nothing")
     retry = state.spec.step(step.name).retry
     again = step.asked is None and step.attempt and step.attempt < retry.attempts
-    if again and verdict.kind not in FINAL_KINDS:
-        return Conclude(AttemptFailed(attempt=step.attempt, error=verdict, path=step.path))
-    return _failed(state, step, verdict, step.tree or state.tree)
+    if again and failure.kind not in FINAL_KINDS:
+        return Conclude(AttemptFailed(attempt=step.attempt, error=failure, path=step.path))
+    return _failed(state, step, failure, step.tree or state.tree)
 
 
 def _failed(state: ExecutionState, step: StepState, error: Failure, tree: Digest) -> Command:

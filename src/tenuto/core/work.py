@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from immutables import Map
-
 from tenuto.core.events.program import AskAgent, AskModel
 from tenuto.core.ids import Digest, Position, split_position
 from tenuto.core.plan import PromptWork, RunWork
@@ -29,7 +27,7 @@ class StepWork(NamedTuple):
             return AgentFrame()
         if self.kind == "command":
             return CommandFrame()
-        return ProgramFrame(started_at=at, trees=Map({"": tree}))
+        return ProgramFrame(started_at=at, trees={"": tree})
 
     def agent_for(self, step: StepState, where: Position) -> AgentWork:
         """Who makes this model call."""

@@ -32,13 +32,14 @@ from tenuto.core.events.run import RunResumed
 from tenuto.core.events.step import StepCancelled
 from tenuto.core.ids import Digest, RunId, StepPath, call_id, split_position
 from tenuto.core.requests import Refusal, Request, admit
+from tenuto.core.snapshots import write_snapshot
 from tenuto.core.state import ExecutionState, ProgramFrame
 from tenuto.core.tools import ToolCall
 from tenuto.core.turn import Entry, Turn, take
 from tenuto.errors import FencedError
 from tenuto.ports.artifacts import BlobStore
 from tenuto.ports.clock import Clock
-from tenuto.ports.journal import Fence, Head, Journal, Session, StoredRecord
+from tenuto.ports.journal import Fence, Head, Journal, Session, StoredRecord, StoredSnapshot
 from tenuto.runtime.bus import EventBus
 from tenuto.runtime.perform import Effects
 from tenuto.runtime.programs import RunningProgram
@@ -46,6 +47,8 @@ from tenuto.runtime.published import Published
 
 __all__ = ["Load", "RunDriver"]
 
+SNAPSHOT_FIRST = 4_096
+"""Records after which a run gets its first snapshot: fewer are folded in a moment."""
 _OUTCOMES = (ModelReplied, ModelCallFailed, ToolReturned, ToolCallFailed, CallReconciled, TreesMerged)
 
 
@@ -97,6 +100,7 @@ class RunDriver:
         self._cancelled: list[asyncio.Task[None]] = []
         self._wall_zero = clock.now_us() - clock.monotonic_us()
         self._stopping = False
+        self._snapshot_at = max(SNAPSHOT_FIRST, 2 * state.seq)
 
     @property
     def fence(self) -> Fence | None:
@@ -117,24 +121,33 @@ class RunDriver:
 
     async def drive(self, first: Input) -> None:
         """Run until nothing can move without a person, or `stop`. Raises what makes going on impossible."""
-        inputs: list[Input] = [first]
         try:
-            while True:
-                await self._turns(inputs)
-                if self.state.status not in ("running", "cancelling"):
-                    return
-                if not self._arrived and not self._asked:
-                    if not self._tasks and idle(self.state):
-                        return
-                    if self._waits_for_people():
-                        return
-                    await self._wait()
-                if self._stopping:
-                    return
-                inputs = list(self._arrived)
-                self._arrived.clear()
+            await self._loop([first])
         finally:
             await self._end_tasks()
+        if not self.state.ended:
+            await self._keep_snapshot()
+
+    async def _loop(self, inputs: list[Input]) -> None:
+        while True:
+            await self._turns(inputs)
+            if self.state.status not in ("running", "cancelling"):
+                return
+            if not self._arrived and not self._asked:
+                if (not self._tasks and idle(self.state)) or self._waits_for_people():
+                    return
+                await self._wait()
+            if self._stopping:
+                return
+            inputs = list(self._arrived)
+            self._arrived.clear()
+
+    async def _keep_snapshot(self) -> None:
+        """Spare the next opener the fold. Every time twice as far on, so that the cost per record stays the same."""
+        self._snapshot_at = max(SNAPSHOT_FIRST, 2 * self.state.seq)
+        if self._fence is not None:
+            body = write_snapshot(self.state)
+            await self._journal.put_snapshot(self._fence, StoredSnapshot(self.state.seq, self.state.head, body))
 
     def _waits_for_people(self) -> bool:
         """Nothing moves by itself any more: a waiting run needs no process."""
@@ -160,6 +173,8 @@ class RunDriver:
             return
         await self._commit(state.run, turns, taken)
         self.state = state
+        if state.seq >= self._snapshot_at:
+            await self._keep_snapshot()
         self._publish(turns, at)
         self._release(turns)
 

@@ -40,7 +40,7 @@ from tenuto.ports.workspace import Workspace
 from tenuto.runtime.bus import EventBus
 from tenuto.runtime.contents import Contents
 from tenuto.runtime.driver import Load, RunDriver
-from tenuto.runtime.loading import fold, load_records, load_spec
+from tenuto.runtime.loading import load_state
 from tenuto.runtime.perform import Effects
 from tenuto.runtime.programs import RunningProgram
 from tenuto.runtime.rerun import program_inputs, rerun_programs
@@ -161,8 +161,7 @@ class PlanExecutionEngine:
         session = await self._open_session()
         fence, _ = await self._journal.claim(run, session)
         try:
-            _, records = await load_records(self._journal, self.contents, run)
-            state = fold(await load_spec(self.contents, records[0]), records)
+            state = await load_state(self._journal, self.contents, run)
             if state.ended:
                 raise RefusedRequestError(
                     f"run {run} has ended ({state.status})", fix=f"see `tenuto show {run}`; start a new run to go on"
@@ -223,8 +222,7 @@ class PlanExecutionEngine:
         if driver is not None:
             state = driver.state
         else:
-            _, records = await load_records(self._journal, self.contents, run)
-            state = fold(await load_spec(self.contents, records[0]), records)
+            state = await load_state(self._journal, self.contents, run)
         await self.ask(state, request)
 
     async def ask(self, state: ExecutionState, request: Request) -> None:

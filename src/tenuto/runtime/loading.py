@@ -9,9 +9,10 @@ from tenuto.core.events.run import RunStarted
 from tenuto.core.evolve import evolve, start
 from tenuto.core.ids import Digest, RunId
 from tenuto.core.records import GENESIS, Record, bodies, decode, fill
+from tenuto.core.snapshots import read_snapshot
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState
-from tenuto.errors import DamagedStoreError
+from tenuto.errors import DamagedStoreError, UsageError
 from tenuto.ports.journal import Journal, StoredRecord
 from tenuto.runtime.contents import Contents
 
@@ -75,6 +76,33 @@ def fold(spec: RunSpec, records: Sequence[Record]) -> ExecutionState:
 
 
 async def load_state(journal: Journal, contents: Contents, run: RunId) -> ExecutionState:
-    """The state of a run as its journal stands."""
-    _, records = await load_records(journal, contents, run)
-    return fold(await load_spec(contents, records[0]), records)
+    """The state of a run as its journal stands: its newest snapshot and what follows, or everything."""
+    first = [row async for row in journal.read(run, upto=0)]
+    if not first:
+        raise UsageError(f"run {run} has no records", fix="see `tenuto ls`")
+    spec = await load_spec(contents, checked(run, first[0], GENESIS, 0))
+    state = await _snapshot_state(journal, run, spec)
+    if state is None:
+        _, records = await load_records(journal, contents, run)
+        return fold(spec, records)
+    async for row in journal.read(run, after=state.seq):
+        record = checked(run, row, state.head, state.seq + 1)
+        missing = [content.digest for _, content in bodies(record.event) if not content.at_hand]
+        event = fill(record.event, dict(await contents.get_many(missing))) if missing else record.event
+        state = evolve(state, event, seq=record.seq, at=record.at, head=record.hash)
+    return state
+
+
+async def _snapshot_state(journal: Journal, run: RunId, spec: RunSpec) -> ExecutionState | None:
+    """The state of a snapshot that belongs to this very journal; one that does not is as good as none."""
+    stored = await journal.snapshot(run)
+    if stored is None:
+        return None
+    rows = [row async for row in journal.read(run, after=stored.seq - 1, upto=stored.seq)]
+    if not rows or rows[0].hash != stored.head:
+        return None
+    try:
+        state = read_snapshot(spec, stored.body)
+    except ValueError:
+        return None
+    return state if (state.seq, state.head) == (stored.seq, stored.head) else None

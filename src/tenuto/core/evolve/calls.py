@@ -153,7 +153,7 @@ def tool_call_requested(state: ExecutionState, event: ToolCallRequested) -> Exec
         step = replace(
             step,
             fingerprints=(*step.fingerprints, (event.call, event.fingerprint)),
-            keys_seen=step.keys_seen.set(event.fingerprint, step.keys_seen.get(event.fingerprint, 0) + 1),
+            keys_seen={**step.keys_seen, event.fingerprint: step.keys_seen.get(event.fingerprint, 0) + 1},
         )
         state = put_step(state, step)
     if event.answered_by is None:
@@ -172,7 +172,7 @@ def _tool_answered(
     state = drop_call(replace(state, accounts=accounts, spent=add(state.spent, call.hold)), call)
     step = state.steps[call.path]
     if call.effect in ("once", "idempotent") and status == "ok" and call.key is not None:
-        step = replace(step, answers=step.answers.set(call.key, (call.position, result)))
+        step = replace(step, answers={**step.answers, call.key: (call.position, result)})
     return after_tool(state, step, call, result, status=status, tree=tree)
 
 

@@ -29,6 +29,7 @@ from tenuto.core.state import (
     Gather,
     ProgramFrame,
     StepState,
+    Verdict,
 )
 
 __all__ = ["lanes_opened", "merge_requested", "step_advanced", "timer_fired", "timer_set", "trees_merged"]
@@ -69,7 +70,7 @@ def trees_merged(state: ExecutionState, event: TreesMerged) -> ExecutionState:
     if isinstance(step.frame, ProgramFrame):
         return _lanes_merged(state, step, event)
     if merged.tree is None:
-        return put_step(state, wake(replace(step, verdict=conflict_failure(merged))))
+        return put_step(state, wake(replace(step, verdict=Verdict(failure=conflict_failure(merged)))))
     if step.status == "expanded":
         return put_step(state, wake(replace(step, out_tree=merged.tree)))
     return put_step(state, wake(replace(step, out_tree=merged.tree, status="ready", tree=merged.tree)))
@@ -80,10 +81,10 @@ def _lanes_merged(state: ExecutionState, step: StepState, event: TreesMerged) ->
     if not isinstance(frame, ProgramFrame):
         raise AssertionError(f"{step.path} is no program")
     if event.merged.tree is None:
-        return put_step(state, wake(replace(step, verdict=conflict_failure(event.merged))))
+        return put_step(state, wake(replace(step, verdict=Verdict(failure=conflict_failure(event.merged)))))
     ordinal, rest = frame.merging[0], frame.merging[1:]
     prefix = ordinal.rpartition(".")[0]
-    frame = replace(frame, merging=rest, trees=frame.trees.set(prefix, event.merged.tree))
+    frame = replace(frame, merging=rest, trees={**frame.trees, prefix: event.merged.tree})
     if not rest:
         frame = replace(frame, held=(), pending=(*frame.pending, *frame.held))
     out_tree = event.merged.tree if prefix == "" else step.out_tree
@@ -98,10 +99,10 @@ def lanes_opened(state: ExecutionState, event: LanesOpened) -> ExecutionState:
         raise AssertionError(f"{path} is no program")
     prefix = ordinal.rpartition(".")[0]
     tree = frame.trees[prefix]
-    trees = frame.trees
+    trees = dict(frame.trees)
     accounts = state.accounts
     for lane in range(event.lanes):
-        trees = trees.set(f"{ordinal}.{lane}", tree)
+        trees[f"{ordinal}.{lane}"] = tree
         if event.share is not None:
             accounts = accounts.set(lane_account(step, f"{ordinal}.{lane}.0"), Account(granted=event.share))
     if event.share is not None:
@@ -111,7 +112,7 @@ def lanes_opened(state: ExecutionState, event: LanesOpened) -> ExecutionState:
         for _ in range(event.lanes):
             granted = subtract(granted, event.share)
         accounts = accounts.set(name, replace(account, granted=granted))
-    gathers = frame.gathers.set(ordinal, Gather(lanes=event.lanes, tree=tree))
+    gathers = {**frame.gathers, ordinal: Gather(lanes=event.lanes, tree=tree)}
     frame = replace(frame, gathers=gathers, pending=frame.pending[1:], trees=trees)
     return settle_program(replace(state, accounts=accounts), replace(step, frame=frame))
 

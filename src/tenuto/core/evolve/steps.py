@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from immutables import Map
 from msgspec.structs import replace
 
 from tenuto.core.budget import Account, subtract
-from tenuto.core.content import Content
 from tenuto.core.events.step import (
     AttemptFailed,
     Failure,
@@ -64,7 +62,7 @@ def step_started(state: ExecutionState, event: StepStarted) -> ExecutionState:
         due=False,
         frame=frame,
         key=event.key,
-        keys_seen=Map(),
+        keys_seen={},
         out_tree=event.tree,
         status="running",
         tree=event.tree,
@@ -136,8 +134,8 @@ def step_expanded(state: ExecutionState, event: StepExpanded) -> ExecutionState:
 
 def step_completed(state: ExecutionState, event: StepCompleted) -> ExecutionState:
     step = state.steps[event.path]
-    output = step.verdict
-    if not isinstance(output, Content):
+    output = None if step.verdict is None else step.verdict.output
+    if output is None:
         output = child_outputs(state, step)
     step = replace(step, leaf=event.leaf, out_tree=event.tree, output=output, status="completed")
     return finish(state, step)

@@ -1,0 +1,88 @@
+"""Snapshots: a state as bytes, and back. A cached fold, never the truth; it can always be made again.
+
+    {"digest": <of state>, "head": ..., "logic": ..., "state": {...}}
+
+`spec` is not in it: that is what the run's first record names. Persistent collections are written as plain ones,
+the agenda and the queue as lists in their order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_type_hints
+
+import msgspec
+from immutables import Map
+
+from tenuto.core import agenda as queueing
+from tenuto.core.agenda import Agenda, Order
+from tenuto.core.budget import Account
+from tenuto.core.canonical import digest
+from tenuto.core.ids import Digest, Position, StepPath
+from tenuto.core.spec import RunSpec
+from tenuto.core.state import Call, ExecutionState, StepState
+
+__all__ = ["read_snapshot", "write_snapshot"]
+
+_Listed = list[tuple[Order, str]]
+_PLAIN_TYPES: dict[str, Any] = {
+    "accounts": dict[str, Account],
+    "agenda": _Listed,
+    "calls": dict[Position, Call],
+    "group_open": dict[str, int],
+    "queue": dict[str, _Listed],
+    "steps": dict[StepPath, StepState],
+    "timers": dict[str, int],
+}
+_MAPS = ("accounts", "calls", "group_open", "steps", "timers")
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    digest: Digest
+    head: Digest
+    logic: int
+    state: msgspec.Raw
+
+
+_hints = {name: hint for name, hint in get_type_hints(ExecutionState).items() if name != "spec"}
+_PlainState = msgspec.defstruct("_PlainState", [(n, _PLAIN_TYPES.get(n, hint)) for n, hint in _hints.items()])
+_encode = msgspec.json.Encoder(order="sorted").encode
+_decode_stored = msgspec.json.Decoder(_Stored).decode
+_decode_state: Any = msgspec.json.Decoder(_PlainState).decode
+
+
+def write_snapshot(state: ExecutionState) -> bytes:
+    """The state's bytes. Equal states give equal bytes."""
+    fields = {name: getattr(state, name) for name in _hints}
+    fields.update({name: dict(fields[name]) for name in _MAPS})
+    fields["agenda"] = _listed(state.agenda)
+    fields["queue"] = {group: _listed(waiting) for group, waiting in state.queue.items()}
+    body = _encode(fields)
+    return _encode(_Stored(digest(body), state.head, state.logic, msgspec.Raw(body)))
+
+
+def read_snapshot(spec: RunSpec, data: bytes) -> ExecutionState:
+    """The state a snapshot holds. ValueError where the bytes are none, or not the ones that were written."""
+    stored = _decode_stored(data)
+    if digest(bytes(stored.state)) != stored.digest:
+        raise ValueError("the snapshot's bytes are not what was written")
+    plain = _decode_state(stored.state)
+    fields = {name: getattr(plain, name) for name in _hints}
+    fields.update({name: Map(fields[name]) for name in _MAPS})
+    fields["agenda"] = _heap(plain.agenda)
+    fields["queue"] = Map({group: _heap(waiting) for group, waiting in plain.queue.items()})
+    return ExecutionState(spec=spec, **fields)
+
+
+def _listed(agenda: Agenda | None) -> _Listed:
+    found: _Listed = []
+    while agenda is not None:
+        found.append((agenda.order, agenda.label))
+        agenda = queueing.pop(agenda)
+    return found
+
+
+def _heap(listed: _Listed) -> Agenda | None:
+    agenda: Agenda | None = None
+    for order, label in listed:
+        agenda = queueing.push(agenda, order, label)
+    return agenda
