@@ -132,7 +132,9 @@ def _translate(pattern: str) -> str | None:
             stars = at
             while at < len(pattern) and pattern[at] == "*":
                 at += 1
-            whole = (stars == 1 or pattern[stars - 2] == "/") and at - stars == 1
+            # git takes plain text in front off first, so `**` behind it begins a name: `a**/b` matches `a/x/b`
+            begins = pattern[stars - 2] == "/" or _MAGIC.search(pattern[: stars - 1]) is None
+            whole = begins and at - stars == 1
             if whole and at == len(pattern) and len(pattern) > 2:
                 out.append(".*")
             elif whole and pattern[at : at + 1] == "/":
