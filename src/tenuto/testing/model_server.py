@@ -105,6 +105,7 @@ class CountingModelServer:
     def __init__(self, *, seed: int = 0, faults: Iterable[str] = (), calls_max: int = 100_000, port: int = 0) -> None:
         self.counts = Counts()
         self._calls_max = calls_max
+        self._news = asyncio.Condition()
         self._faults = tuple(_Fault.parse(fault) for fault in faults)
         self._model = LocalMockAdapter(seed)
         self._open: set[asyncio.Task[None]] = set()
@@ -128,6 +129,11 @@ class CountingModelServer:
         """Listen. Requests are served by the running event loop."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port, limit=_HEAD_MAX)
         return self
+
+    async def wait_counted(self, calls: int) -> None:
+        """Return when at least `calls` requests were counted: the moment to kill whoever asked."""
+        async with self._news:
+            await self._news.wait_for(lambda: self.counts.counted >= calls)
 
     async def close(self) -> None:
         """Stop listening and cut open connections. Idempotent."""
@@ -193,6 +199,8 @@ class CountingModelServer:
         counts.distinct += fresh
         counts.input_tokens += usage["prompt_tokens"]
         counts.output_tokens += usage["completion_tokens"]
+        async with self._news:
+            self._news.notify_all()
         match fault.kind if fault is not None else "":
             case "500":
                 await _answer(writer, 500, {"error": {"message": "scripted failure"}})
@@ -226,7 +234,7 @@ class CountingModelServer:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return 400, {"error": {"message": f"not understood: {type(error).__name__}"}}, {}
         except ModelCallError as error:
-            return error.status or 500, {"error": {"message": error.what}}, {}
+            return error.status or (500 if error.sent else 400), {"error": {"message": error.what}}, {}
         return 200, _completion(request, reply), {}
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -45,3 +49,45 @@ def build_request(
 @pytest.fixture
 def ask() -> Ask:
     return build_request
+
+
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Server:
+    """Reads one request, then does what the test says; counts the requests that came."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.heads: list[str] = []
+        self.bodies: list[Any] = []
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = int(head.lower().split("content-length: ")[1].split("\r\n")[0])
+            self.heads.append(head)
+            self.bodies.append(json.loads(await reader.readexactly(length)))
+            await self.behaviour(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(behaviour: Behaviour, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    server = Server(behaviour)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
+    port = listener.sockets[0].getsockname()[1]
+    server.url = f"{'https' if context else 'http'}://{'localhost' if context else '127.0.0.1'}:{port}/v1"
+    try:
+        yield server
+    finally:
+        listener.close()
+
+
+@pytest.fixture(name="serving")
+def _serving() -> Callable[..., AbstractAsyncContextManager[Server]]:
+    return serving

@@ -125,14 +125,18 @@ class OpenAIAdapter(ModelProvider):
 
             import httpx
 
-            context: Any = ssl.create_default_context(cafile=self._certificates) if self._certificates else True
+            verify: ssl.SSLContext | bool = True
+            if self._certificates is not None:
+                verify = ssl.create_default_context(cafile=self._certificates)
+            elif self._url.startswith("http://") and self._proxy is None:
+                verify = False  # no TLS is spoken on plain HTTP, and loading the certificates takes 30 ms
             self._client = httpx.AsyncClient(
                 follow_redirects=False,
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
                 proxy=self._proxy,
                 timeout=None,
                 trust_env=False,
-                verify=context,
+                verify=verify,
             )
         return self._client
 
