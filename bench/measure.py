@@ -60,9 +60,7 @@ def rss_mb() -> float:
 
 def size_of(directory: str) -> int:
     """Bytes on disk below a directory."""
-    return sum(
-        os.path.getsize(os.path.join(root, name)) for root, _, names in os.walk(directory) for name in names
-    )
+    return sum(os.path.getsize(os.path.join(root, name)) for root, _, names in os.walk(directory) for name in names)
 
 
 class Stopwatch:

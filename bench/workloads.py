@@ -1,6 +1,6 @@
 """tenuto's own cost on W1 to W5: a mock model answers 2 KB at once, every step is durable with fsync.
 
-    python bench/workloads.py W1 [--variant sqlite|memory] [--n STEPS]
+python bench/workloads.py W1 [--variant sqlite|memory] [--n STEPS]
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from tenuto.core.events.step import StepStarted
 from tenuto.core.ids import RunId
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest, Usage
 from tenuto.core.plan import Plan, PromptWork, Step
-from tenuto.ports.journal import Journal
+from tenuto.core.snapshots import write_snapshot
+from tenuto.ports.journal import Journal, StoredSnapshot
 from tenuto.ports.model import ModelProvider
 from tenuto.runtime.engine import PlanExecutionEngine
-from tenuto.runtime.loading import fold, load_records, load_spec
+from tenuto.runtime.loading import fold, load_records, load_spec, load_state
 from tenuto.runtime.replay import replay
 
 MARKS: list[float] = []
@@ -63,14 +64,18 @@ def fan(n: int) -> Plan:
     middle = tuple(
         Step(name=name, needs=("first",), work=PromptWork(text=f"Do step {i}")) for i, name in enumerate(names)
     )
-    return Plan(name="fan", steps=(first, *middle, Step(name="last", needs=tuple(names), work=PromptWork(text="Do step 1"))))
+    return Plan(
+        name="fan", steps=(first, *middle, Step(name="last", needs=tuple(names), work=PromptWork(text="Do step 1")))
+    )
 
 
 def engine(bench: Bench) -> tuple[PlanExecutionEngine, Journal]:
     clock = SystemClock()
     root = Path(bench.directory) / "store"
     root.mkdir(exist_ok=True)
-    journal: Journal = InMemoryJournal(clock) if bench.variant == "memory" else SqliteJournal(root / "journal.db", clock)
+    journal: Journal = (
+        InMemoryJournal(clock) if bench.variant == "memory" else SqliteJournal(root / "journal.db", clock)
+    )
     made = PlanExecutionEngine(
         journal=journal,
         artifacts=FileArtifactStore(root / "artifacts"),
@@ -143,7 +148,13 @@ async def measure_loading(bench: Bench, made: PlanExecutionEngine, journal: Jour
         state = fold(await load_spec(made.contents, records[0]), records)
     with Stopwatch() as replayed:
         report = await replay(journal, made.contents, run)
-    assert report.identical and state.status == "ok"
+    assert report.identical
+    assert state.status == "ok"
+    fence, _ = await journal.claim(run, await journal.open_session("bench"))
+    await journal.put_snapshot(fence, StoredSnapshot(state.seq, state.head, write_snapshot(state)))
+    with Stopwatch() as reopened:
+        again = await load_state(journal, made.contents, run)
+    assert write_snapshot(again) == write_snapshot(state)
     bench.emit(
         n,
         watch,
@@ -151,6 +162,7 @@ async def measure_loading(bench: Bench, made: PlanExecutionEngine, journal: Jour
         read_and_chain_s=round(loaded, 4),
         fold_records_per_s=round(len(records) / watch.wall),
         replay_records_per_s=round(len(records) / replayed.wall),
+        from_snapshot_s=round(reopened.wall, 4),
     )
 
 
