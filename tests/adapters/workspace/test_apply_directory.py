@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import sys
@@ -271,6 +272,28 @@ async def test_a_damaged_note_and_a_store_that_cannot_be_written_are_named(trees
     place.displaced = note
     with pytest.raises(StorageError, match=r"progress\.json: cannot be written"):
         await place.apply()
+
+
+async def test_a_full_disk_is_named_and_the_apply_goes_on_afterwards(
+    trees: Trees, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = await a_place(tmp_path, trees)
+
+    def full(self: Replacer, temporary: str, *rest: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Replacer, "_write", full)
+        with pytest.raises(StorageError, match=r"cannot be replaced \(No space left on device\); repair that and"):
+            await place.apply()
+    assert (await place.apply()).resumed
+    assert found(place.directory) == {**AFTER, "mine.log": b"ignored"}
+
+
+async def test_displaced_files_are_for_their_owner_only(trees: Trees, tmp_path: Path) -> None:
+    place = await a_place(tmp_path, trees)
+    await place.apply()
+    assert place.displaced.stat().st_mode & 0o777 == 0o700
 
 
 async def test_two_applies_at_once_are_refused(trees: Trees, tmp_path: Path) -> None:

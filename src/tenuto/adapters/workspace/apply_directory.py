@@ -163,7 +163,7 @@ def _batches(changes: Sequence[FileChange]) -> Iterator[Sequence[FileChange]]:
 def _locked(displaced: Path) -> Iterator[None]:
     """One apply at a time for a store."""
     try:
-        displaced.mkdir(parents=True, exist_ok=True)
+        displaced.mkdir(parents=True, exist_ok=True, mode=0o700)  # copies of files that may be private
         lock = os.open(displaced / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageError(f"cannot be written ({error.strerror})", where=str(displaced)) from error
