@@ -197,3 +197,47 @@ def test_processes_share_a_name_without_losing_a_version(root: Path) -> None:
     entries = asyncio.run(entries_of(root))
     assert [entry.version for entry in entries] == list(range(1, sum(wins) + 1))
     assert [sum(entry.producing_step == name for entry in entries) for name in ("ann", "bob")] == wins
+
+
+ENDLESS = """
+import asyncio, sys
+from pathlib import Path
+from tenuto.adapters.stores.files import FileArtifactStore
+from tenuto.testing.contracts.artifacts import draft
+
+async def main():
+    store, version = FileArtifactStore(Path(sys.argv[1])), 0
+    while True:
+        await store.put(draft(), b"%d" % version * 10_000, expected_version=version)
+        version += 1
+        print(version, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def endless_writer(root: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", ENDLESS, str(root)], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("lines", [1, 7, 30])
+async def test_a_killed_writer_leaves_what_it_promised_and_nothing_half(root: Path, lines: int) -> None:
+    writer = endless_writer(root)
+    assert writer.stdout
+    said = [writer.stdout.readline() for _ in range(lines)]
+    writer.kill()
+    said += writer.stdout.read().splitlines()
+    writer.stdout.close()
+    writer.wait()
+
+    store = FileArtifactStore(root)
+    entries = await store.entries(RUN)
+    assert [entry.version for entry in entries] == list(range(1, len(entries) + 1))
+    assert len(entries) >= int(said[-1])
+    for entry in entries:
+        assert await store.get(RUN, "report", version=entry.version) == (entry, b"%d" % (entry.version - 1) * 10_000)
+    for blob in files_in(root / "blobs"):
+        assert digest(blob.read_bytes()) == blob.name
+    # A file that never got its name is no blob, and the next writer goes on.
+    assert all(path.parent == root / "tmp" for path in files_in(root) if str(writer.pid) in path.name)
+    await store.put(draft(), b"next", expected_version=len(entries))

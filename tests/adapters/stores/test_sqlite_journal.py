@@ -60,6 +60,33 @@ class TestSqliteJournal(JournalContract):
         await stores.close()
 
 
+def commits_in(log: Path) -> int:
+    """Commits in a write-ahead log: SQLite syncs it once for each."""
+    data = log.read_bytes()
+    page_bytes = int.from_bytes(data[8:12], "big")
+    frames = (data[at : at + 24] for at in range(32, len(data), 24 + page_bytes))
+    return sum(any(frame[4:8]) for frame in frames if frame[8:16] == data[16:24])
+
+
+async def test_appends_that_arrive_together_share_a_commit(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    log = Path(f"{path}-wal")
+    journal = SqliteJournal(path, SystemClock(), renewing=False)
+    session = await journal.open_session("w")
+    runs = [RunId(f"run-{n}") for n in range(50)]
+    fences = await asyncio.gather(*(journal.create(run, session, chained(1), {}) for run in runs))
+    head = head_of(chained(1))
+
+    before = commits_in(log)
+    await journal.append(fences[0], head, chained(4, after=head), {digest(b"reply"): b"reply"}, alone=True)
+    assert commits_in(log) == before + 1
+
+    await asyncio.gather(*(journal.append(fence, head, chained(2, after=head), {}) for fence in fences[1:]))
+    assert commits_in(log) - before < 25
+    assert all([(await journal.head(run)).seq == 2 for run in runs[1:]])
+    await journal.close()
+
+
 async def test_a_snapshot_waits_for_a_commit_that_succeeds(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = SqliteJournal(path, SystemClock(), busy_ms=50)

@@ -49,7 +49,7 @@ class Writer:
         self._transaction: Transaction | None = None
         self._refusal: StorageError | None = None
         self._later: deque[Job[None]] = deque()
-        self._log: tuple[int, int] | None = None
+        self._log: int | None = None
 
     async def submit(self, job: Job[Result], *, alone: bool = False) -> Result:
         """Do a job in a commit; durable on return. TenutoError of the job, StorageError where nothing was written.
@@ -97,6 +97,9 @@ class Writer:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+            if self._log is not None:
+                os.close(self._log)
+                self._log = None
 
     def _over(self) -> StorageError:
         return StorageError("the journal was closed", where=str(self._path), fix="open it again")
@@ -150,23 +153,22 @@ class Writer:
         return outcomes
 
     def _check_log(self) -> None:
-        """Acknowledge nothing that went into a log which is no longer the store's.
+        """Acknowledge nothing that went into a log which nobody can find.
 
-        Somebody may have removed the store, or its log, under us: then our commits succeed and reach nobody.
+        Somebody may have removed the store, or its log, under us: then our commits succeed and reach no one.
         """
         try:
-            found = os.stat(f"{self._path}-wal")
+            if self._log is None:
+                # Nobody locks this file, so that closing it later does no harm.
+                self._log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            if os.fstat(self._log).st_nlink:
+                return
         except FileNotFoundError:
-            log = None
-        else:
-            log = (found.st_dev, found.st_ino)
-        if log is not None and self._log in (None, log):
-            self._log = log
-            return
+            pass
+        except OSError:
+            return  # no descriptor to spare: the next commit looks
         self._refusal = StorageError(
-            "the store was removed or replaced while it was in use",
-            where=str(self._path),
-            fix="put it back, or restore a backup, and resume",
+            "the store was removed while it was in use", where=str(self._path), fix="put it back, or restore a backup"
         )
         raise self._refusal
 
