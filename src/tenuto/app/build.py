@@ -1,0 +1,157 @@
+"""The composition root: opens a store and wires an engine. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tenuto.adapters.clock import SystemClock
+from tenuto.adapters.stores.files import FileArtifactStore
+from tenuto.adapters.stores.sqlite import SqliteJournal
+from tenuto.app.config import Settings
+from tenuto.app.providers import model_directory
+from tenuto.core.agents import AgentSpec
+from tenuto.core.plan import Plan, PromptWork, RunWork, UsesWork
+from tenuto.errors import SandboxUnavailableError, StorageError, UsageError
+from tenuto.runtime.contents import Contents
+
+if TYPE_CHECKING:
+    from tenuto.adapters.tools.toolbox import Toolbox
+    from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
+    from tenuto.ports.model import ModelProvider
+    from tenuto.ports.tools import Sandbox, Tool
+    from tenuto.runtime.engine import PlanExecutionEngine
+
+__all__ = ["Store", "build_engine", "build_toolbox", "choose_sandbox", "open_store", "open_workspace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What lies in `.tenuto`: the journals, the artifacts, and one view of the bodies of both."""
+
+    path: Path
+    journal: SqliteJournal
+    artifacts: FileArtifactStore
+    contents: Contents
+
+    async def close(self) -> None:
+        await self.journal.close()
+
+
+def open_store(settings: Settings, *, create: bool = False) -> Store:
+    """Open the store of these settings. Without `create` a missing one is a UsageError and none is made."""
+    path = settings.store
+    if create:
+        _make_store(path)
+    elif not (path / "journal.db").exists():
+        what = "is no store of runs" if path.exists() else "there is no store of runs"
+        raise UsageError(what, where=str(path), fix="start a run first (`tenuto run PLAN`), or name it by --store")
+    journal = SqliteJournal(path / "journal.db", SystemClock())
+    artifacts = FileArtifactStore(path / "artifacts")
+    return Store(path, journal, artifacts, Contents(journal, artifacts))
+
+
+def _make_store(path: Path) -> None:
+    """The directory, and in it the rule that keeps it out of git."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        ignore = path / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "utf-8")
+    except OSError as error:
+        raise StorageError(
+            f"the store cannot be made ({error.strerror})", where=str(path), fix="name another place by --store"
+        ) from None
+
+
+def open_workspace(store: Store) -> TreeWorkspace:
+    from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
+
+    return TreeWorkspace(store.contents, store.path / "work")
+
+
+async def choose_sandbox(plan: Plan, agents: Mapping[str, AgentSpec], preference: str | None) -> Sandbox | None:
+    """The sandbox that the plan's commands run in; None where it has none and the machine neither.
+
+    SandboxUnavailableError where the plan runs commands and no sandbox works here.
+    """
+    needed = any(isinstance(step.work, RunWork) for step in plan.steps)
+    needed = needed or any("run" in agent.tools for agent in _used_agents(plan, agents))
+    wanted = needed or any(isinstance(step.work, UsesWork) for step in plan.steps)
+    if not wanted:
+        return None
+    from tenuto.adapters.sandboxes.finding import find_sandbox
+
+    try:
+        return await find_sandbox(_preference(preference))
+    except SandboxUnavailableError:
+        if needed:
+            raise
+        return None
+
+
+def _used_agents(plan: Plan, agents: Mapping[str, AgentSpec]) -> list[AgentSpec]:
+    """The agents that a run may call: those its steps name, or all where a program may ask for any."""
+    if any(isinstance(step.work, UsesWork) for step in plan.steps):
+        return list(agents.values())
+    named = {step.work.agent for step in plan.steps if isinstance(step.work, PromptWork)}
+    return [agent for name, agent in agents.items() if name in named]
+
+
+def _preference(name: str | None) -> Literal["bubblewrap", "sandlock", "none"] | None:
+    match name:
+        case None | "":
+            return None
+        case "bubblewrap" | "sandlock" | "none":
+            return name
+        case _:
+            raise UsageError(f"there is no sandbox {name}", fix="use bubblewrap, sandlock or none")
+
+
+def build_toolbox(modules: Sequence[str], directory: Path, sandbox: Sandbox | None, *, repository: Path) -> Toolbox:
+    """The built-in tools, `run` where there is a sandbox, and the functions of the plan's modules."""
+    from tenuto.adapters.tools.files import EditFileTool, ListFilesTool, ReadFileTool, WriteFileTool
+    from tenuto.adapters.tools.searching import SearchFilesTool
+    from tenuto.adapters.tools.toolbox import Toolbox
+
+    tools: list[Tool] = [ReadFileTool(), ListFilesTool(), SearchFilesTool(), WriteFileTool(), EditFileTool()]
+    if sandbox is not None:
+        from tenuto.adapters.tools.commands import RunTool
+
+        tools.append(RunTool(sandbox, granted_below=repository))
+    for module in modules:
+        from tenuto.adapters.tools.loading import load_function_tools
+
+        tools.extend(load_function_tools(module, directory))
+    return Toolbox(tools)
+
+
+def build_engine(
+    settings: Settings,
+    store: Store,
+    *,
+    toolbox: Toolbox,
+    directory: Path,
+    sandbox: str,
+    replies: Mapping[str, ModelProvider] | None = None,
+) -> PlanExecutionEngine:
+    """An engine over a store. `directory` is where the plan's Python modules are."""
+    from tenuto.adapters.programs import PythonPrograms
+    from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
+    from tenuto.runtime.engine import PlanExecutionEngine
+
+    clock = SystemClock()
+    return PlanExecutionEngine(
+        journal=store.journal,
+        artifacts=store.artifacts,
+        models=model_directory(settings, clock, scripts=Path(), recorded=replies or {}),
+        tools=toolbox,
+        workspace=lambda contents: TreeWorkspace(contents, store.path / "work"),
+        clock=clock,
+        programs=PythonPrograms([directory]),
+        max_parallel=settings.max_parallel,
+        environment=settings.variables,
+        sandbox=sandbox,
+    )

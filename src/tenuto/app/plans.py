@@ -1,0 +1,93 @@
+"""A plan file with all it names: agents, tools and programs resolved, checked as a run would."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tenuto.core.agents import AgentSpec
+from tenuto.core.plan import Plan, Step, UsesWork
+from tenuto.core.problems import shorten
+from tenuto.errors import UsageError
+
+if TYPE_CHECKING:
+    from tenuto.ports.tools import Sandbox
+
+__all__ = ["ReadyPlan", "plan_directory", "plan_place", "read_inputs", "ready_plan"]
+
+PLAN_PLACE = "plan"
+"""Under this key `Lock.places` holds the plan's own file: relative to the repository, or absolute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyPlan:
+    """A plan that can be run. `directory` is that of its file; Python modules are looked for there first."""
+
+    plan: Plan
+    agents: Mapping[str, AgentSpec]
+    places: Mapping[str, str]
+    directory: Path
+    sandbox: Sandbox | None
+    tools: Any
+
+
+async def ready_plan(path: Path, repository: Path, *, sandbox: str | None, need_sandbox: bool = True) -> ReadyPlan:
+    """Read, resolve and check a plan file. InvalidPlanError names up to 20 problems with their places.
+
+    Imports the Python modules that the plan names. Without `need_sandbox` none is looked for.
+    """
+    from tenuto.adapters.plans.plan_file import load_plan
+    from tenuto.adapters.sandboxes.unconfined import NoSandbox
+    from tenuto.app.build import build_toolbox, choose_sandbox
+    from tenuto.core.validation import validate_plan
+
+    loaded = load_plan(path)
+    found: Sandbox | None = NoSandbox()
+    if need_sandbox:
+        found = await choose_sandbox(loaded.plan, loaded.agents, sandbox)
+    tools = build_toolbox(loaded.plan.tools, loaded.directory, found, repository=repository)
+    names = {spec.name for spec in tools.specs()} | {"run"}
+    shown = {part: (loaded.directory / place).as_posix() for part, place in loaded.places.items()}
+    validate_plan(loaded.plan, loaded.agents, names, shown)
+    places = {**loaded.places, PLAN_PLACE: plan_place(path, repository)}
+    return ReadyPlan(
+        plan=loaded.plan,
+        agents=loaded.agents,
+        places=places,
+        directory=loaded.directory,
+        sandbox=found,
+        tools=tools,
+    )
+
+
+def plan_place(path: Path, repository: Path) -> str:
+    """Where a plan's file is, as the lock says it: relative to the repository where it is inside."""
+    whole, root = os.path.realpath(path), os.path.realpath(repository)
+    return os.path.relpath(whole, root) if Path(whole).is_relative_to(root) else whole
+
+
+def plan_directory(places: Mapping[str, str], repository: Path) -> Path:
+    """The directory of the plan's file; the repository where the plan is from no file."""
+    place = places.get(PLAN_PLACE)
+    return repository if place is None else (repository / place).parent
+
+
+def read_inputs(given: tuple[str, ...]) -> dict[str, str]:
+    """`name=value` pairs. UsageError for anything else, and for a name given twice."""
+    values: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError("an input is given as NAME=VALUE", where=f"--input {shorten(pair)}", fix="add the =")
+        if name in values:
+            raise UsageError("this input is given twice", where=f"--input {shorten(pair)}", fix="give it once")
+        values[name] = value
+    return values
+
+
+def programs_of(steps: tuple[Step, ...]) -> list[tuple[str, str]]:
+    """Step name and target of every step that is a Python program."""
+    return [(step.name, step.work.target) for step in steps if isinstance(step.work, UsesWork)]

@@ -1,0 +1,98 @@
+"""The models of an engine: every provider by name, each made when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tenuto.adapters.models.names import ModelDirectory
+from tenuto.app.config import Settings
+from tenuto.core.models import ModelProfile, ModelReply, ModelRequest
+from tenuto.ports.clock import Clock
+from tenuto.ports.model import ModelProvider
+
+__all__ = ["model_directory"]
+
+
+class LazyProvider(ModelProvider):
+    """A provider that is made at its first use, so that one nobody asks for needs no package and no setting."""
+
+    def __init__(self, make: Callable[[], ModelProvider]) -> None:
+        self._make = make
+        self._made: ModelProvider | None = None
+
+    def _get(self) -> ModelProvider:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def profile(self, model: str) -> ModelProfile:
+        return self._get().profile(model)
+
+    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+        return await self._get().complete(request, deadline_us=deadline_us)
+
+    async def close(self) -> None:
+        if self._made is not None:
+            await self._made.close()
+
+
+class ByModel(ModelProvider):
+    """One provider for each model name: recorded runs (`replay:RUN`)."""
+
+    def __init__(self, providers: Mapping[str, ModelProvider]) -> None:
+        self._providers = dict(providers)
+
+    def _get(self, model: str) -> ModelProvider:
+        found = self._providers.get(model)
+        if found is None:
+            from tenuto.errors import UsageError
+
+            raise UsageError("no run was recorded under this name", where=f"model {model}", fix="see `tenuto ls`")
+        return found
+
+    def profile(self, model: str) -> ModelProfile:
+        return self._get(model).profile(model)
+
+    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+        return await self._get(request.config.model).complete(request, deadline_us=deadline_us)
+
+    async def close(self) -> None:
+        for provider in self._providers.values():
+            await provider.close()
+
+
+def model_directory(
+    settings: Settings, clock: Clock, *, scripts: Path, recorded: Mapping[str, ModelProvider]
+) -> ModelDirectory:
+    """All providers. `scripts` is where script files are looked up, `recorded` maps `replay:RUN` to its answers."""
+
+    def mock() -> ModelProvider:
+        from tenuto.adapters.models.mock import LocalMockAdapter
+
+        return LocalMockAdapter(clock=clock)
+
+    def scripted() -> ModelProvider:
+        from tenuto.adapters.models.scripted import ScriptedModel
+
+        return ScriptedModel(clock=clock, directory=scripts)
+
+    def openai() -> ModelProvider:
+        from tenuto.adapters.models.openai import OpenAIAdapter
+
+        return OpenAIAdapter(
+            settings.openai_base_url,
+            settings.openai_api_key,
+            clock=clock,
+            certificates=settings.certificates,
+            proxy=settings.proxy_for(settings.openai_base_url),
+        )
+
+    def local() -> ModelProvider:
+        from tenuto.adapters.models.local import LocalModelAdapter
+
+        return LocalModelAdapter()
+
+    makers = {"local": local, "mock": mock, "openai": openai, "scripted": scripted}
+    providers: dict[str, ModelProvider] = {name: LazyProvider(make) for name, make in makers.items()}
+    return ModelDirectory({**providers, "replay": ByModel(recorded)})

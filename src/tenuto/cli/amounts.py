@@ -1,0 +1,61 @@
+"""Amounts for people: money with its unit, thousands apart, nothing where nothing was spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["shown_amount", "shown_money", "shown_spending", "shown_time"]
+
+NAMES = {
+    "tokens": "tokens",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "usd_micros": "money",
+    "model_calls": "model calls",
+    "tool_calls": "tool calls",
+    "iterations": "iterations",
+    "time_ms": "time",
+}
+_TOLD = ("tokens", "usd_micros", "model_calls", "tool_calls", "time_ms")
+
+
+def shown_money(micros: int) -> str:
+    """Millionths of a dollar: `$1.50`, `$0.000123`."""
+    text = f"{micros / 1_000_000:.6f}"
+    whole, _, rest = text.partition(".")
+    return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
+
+
+def shown_time(milliseconds: int) -> str:
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def shown_amount(dimension: str, amount: int) -> str:
+    """One amount, with its unit where it has one."""
+    match dimension:
+        case "usd_micros":
+            return shown_money(amount)
+        case "time_ms":
+            return shown_time(amount)
+        case _:
+            return f"{amount:,}"
+
+
+def shown_spending(spent: Mapping[str, Any]) -> str:
+    """What was spent, in one line."""
+    parts = []
+    for dimension in _TOLD:
+        amount = spent.get(dimension, 0)
+        if amount:
+            text = shown_amount(dimension, amount)
+            parts.append(text if dimension in ("usd_micros", "time_ms") else f"{text} {_counted(dimension, amount)}")
+    return ", ".join(parts)
+
+
+def _counted(dimension: str, amount: int) -> str:
+    name = NAMES[dimension]
+    return name[:-1] if amount == 1 and name.endswith("s") else name

@@ -1,0 +1,41 @@
+"""The last lines of a run: how it ended, what it cost, and what can be done next."""
+
+from __future__ import annotations
+
+from tenuto.cli.amounts import shown_spending
+from tenuto.core.report import budget_report, status_of
+from tenuto.core.state import ExecutionState
+
+__all__ = ["closing_lines", "next_commands"]
+
+
+def closing_lines(state: ExecutionState, flag: str) -> list[str]:
+    """For people. `flag` is ` --store DIR` where the commands need it."""
+    status = status_of(state)
+    report = budget_report(state)
+    spent = shown_spending(report["spent"])
+    lines = [f"{status}: {state.run}" + (f" ({spent})" if spent else "")]
+    if state.why:
+        lines.append(f"  {state.why}")
+    if report["in_doubt"]:
+        lines.append(f"  {len(report['in_doubt'])} calls are in doubt: their holds count as spent")
+    return lines + [f"  {command}" for command in next_commands(state, flag)]
+
+
+def next_commands(state: ExecutionState, flag: str) -> list[str]:
+    """What makes sense now, the likeliest first."""
+    run = state.run
+    match status_of(state):
+        case "ok":
+            changed = state.final_tree is not None and state.final_tree != state.tree
+            found = [f"tenuto apply {run}{flag}"] if changed else []
+            return [*found, f"tenuto show {run}{flag}", f"tenuto replay {run}{flag}"]
+        case "waiting":
+            calls = sorted(c.position for c in state.calls.values() if c.status == "doubt")
+            return [f"tenuto resolve {run} {calls[0]} --done{flag}   # or --not-done"] if calls else []
+        case "exhausted":
+            return [f"tenuto budget {run}{flag}", f"tenuto resume {run} --add-budget tokens=100000{flag}"]
+        case "running":
+            return [f"tenuto resume {run}{flag}"]
+        case _:
+            return [f"tenuto show {run}{flag}"]

@@ -1,0 +1,111 @@
+"""The live view: a tree of steps that is drawn again and again, with a bar for every limit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from tenuto.cli.output import printable
+from tenuto.cli.picture import SIGNS, budget_lines
+from tenuto.core.events.call import ModelCallRequested
+from tenuto.core.events.step import StepStarted
+from tenuto.core.report import step_report
+from tenuto.core.state import ExecutionState, StepState
+from tenuto.runtime.published import Published
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["LiveProgress"]
+
+ROWS_MAX = 30
+COLOURS = {"completed": "green", "failed": "red", "skipped": "dim", "cancelled": "dim", "running": "cyan"}
+
+
+class LiveProgress:
+    """Keeps the newest state; rich draws it some times a second, on a thread of its own."""
+
+    def __init__(self, stream: TextIO, *, colour: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._lock = threading.Lock()
+        self._state: ExecutionState | None = None
+        self._at_us = 0
+        self._heard_ns = 0
+        self._started: dict[str, int] = {}
+        self._ended: dict[str, int] = {}
+        self._models: dict[str, str] = {}
+        self._console = Console(file=stream, no_color=not colour, highlight=False)
+        self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=6, transient=False)
+
+    def hear(self, published: Published) -> None:
+        """Take in one record; cheap, since a run may have thousands a second."""
+        event = published.event
+        with self._lock:
+            self._state, self._at_us, self._heard_ns = published.state, published.at_us, time.monotonic_ns()
+            path = getattr(event, "path", None)
+            if isinstance(event, ModelCallRequested):
+                self._models[event.call.rsplit("/", 2)[0]] = event.config.model
+            elif isinstance(event, StepStarted):
+                self._started.setdefault(event.path, published.at_us)
+            elif path is not None:
+                self._ended[path] = published.at_us
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *arguments: Any) -> None:
+        self._live.__exit__(*arguments)
+
+    def _draw(self) -> RenderableType:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        with self._lock:
+            state = self._state
+            at_us = self._at_us + (time.monotonic_ns() - self._heard_ns) // 1_000
+        if state is None:
+            return Text("reading the repository ...", style="dim")
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        steps = sorted(state.steps.values(), key=lambda s: s.order)
+        shown = _newsworthy(steps)
+        for step in shown:
+            table.add_row(
+                *(Text(printable(cell), style=COLOURS.get(step.status, "")) for cell in self._row(state, step, at_us))
+            )
+        lines = [Text(printable(line), style="dim") for line in budget_lines(state)]
+        if len(shown) < len(steps):
+            ended = sum(step.ended for step in steps)
+            lines.insert(0, Text(f"{len(steps)} steps, {ended} ended", style="dim"))
+        return Group(table, *lines)
+
+    def _row(self, state: ExecutionState, step: StepState, at_us: int) -> tuple[str, ...]:
+        told = step_report(state, step)
+        depth = 0 if step.parent is None and step.asked_by is None else 1
+        begun = self._started.get(step.path)
+        until = self._ended.get(step.path, at_us) if step.ended else at_us
+        spent = told["spent"] or {}
+        money = spent.get("usd_micros", 0)
+        return (
+            "  " * depth + f"{SIGNS[step.status]} {step.path}",
+            step.status,
+            str(told["agent"] or ""),
+            self._models.get(step.path, ""),
+            "" if begun is None else f"{(until - begun) / 1_000_000:.1f} s",
+            f"{spent['tokens']:,} tokens" if spent.get("tokens") else "",
+            f"${money / 1_000_000:.4f}" if money else "",
+        )
+
+
+def _newsworthy(steps: list[StepState]) -> list[StepState]:
+    """All steps where they fit; else those that are at work or failed, then the rest, in plan order."""
+    if len(steps) <= ROWS_MAX:
+        return steps
+    busy = [s for s in steps if s.status in ("running", "expanded", "merging", "backoff", "failed")][:ROWS_MAX]
+    roots = [s for s in steps if s.parent is None and s.asked_by is None]
+    chosen = {s.path for s in (busy + roots)[:ROWS_MAX]}
+    return [s for s in steps if s.path in chosen]

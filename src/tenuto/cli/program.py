@@ -1,0 +1,118 @@
+"""The root of the command line: the verbs, found lazily, and how a process ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from tenuto.cli.output import complain
+from tenuto.errors import ExitCode, TenutoError, UsageError
+
+__all__ = ["program", "run_program"]
+
+VERBS = {
+    "demo": "See it work: run a team, kill it, resume it, replay it",
+    "init": "Write a first plan with its agents",
+    "check": "Check a plan and all it names, without running it",
+    "run": "Run a plan over a repository",
+    "resume": "Continue a run after a crash, a stop or a decision",
+    "replay": "Prove a run: recompute it from its record, offline",
+    "verify": "Check every byte of a run's record",
+    "ls": "List the runs",
+    "show": "Show how a run stands",
+    "events": "Print the records of a run, one a line",
+    "apply": "Bring a run's result into the repository",
+    "cancel": "Cancel a run",
+    "resolve": "Say what became of a call in doubt",
+    "artifacts": "List what a run's models and tools returned",
+    "budget": "Show what a run may spend, holds and has spent",
+    "schema": "Print the JSON Schema of plan or agent files",
+    "doctor": "Say what this machine has and lacks",
+}
+"""Every verb with its line of help: `tenuto --help` imports no verb."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"tenuto.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = click.utils.make_str(args[0])
+        if name not in VERBS and not name.startswith("-"):
+            from tenuto.core.problems import did_you_mean
+
+            raise click.UsageError(f"there is no verb {name!r}; {did_you_mean(name, VERBS, 'see `tenuto --help`')}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tenuto", message="%(prog)s %(version)s")
+def program() -> None:
+    """Runs plans with teams of LLM agents over a repository, and makes every run exact."""
+
+
+def run_program(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command line and end the process. Every way out is an exit code and at most a few lines."""
+    given = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given
+    verbose = "-v" in given or "--verbose" in given
+    try:
+        code = program.main(given, "tenuto", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(int(code) if isinstance(code, int) else 0)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        fix = f"see `{where or 'tenuto'} --help`"
+        what = " ".join(error.format_message().split()).rstrip(".")
+        sys.exit(complain(_usage(what, fix), as_json=as_json))
+    except BrokenPipeError:
+        _leave_pipe()
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(int(ExitCode.INTERRUPTED))
+    except TenutoError as error:
+        _show_trace(verbose)
+        sys.exit(complain(error, as_json=as_json))
+    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
+        _show_trace(verbose)
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        wrong = TenutoError(f"internal error: {text}", fix="-v shows the traceback; please report it")
+        wrong.code = "internal"
+        sys.exit(complain(wrong, as_json=as_json))
+
+
+def _usage(what: str, fix: str) -> TenutoError:
+    return UsageError(what, fix="" if ";" in what else fix)
+
+
+def _show_trace(verbose: bool) -> None:
+    if verbose:
+        import traceback
+
+        traceback.print_exc()
+
+
+def _leave_pipe() -> NoReturn:
+    """Whoever read us has gone: nothing more is said, at the interpreter's end either."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    sys.exit(int(ExitCode.OK))

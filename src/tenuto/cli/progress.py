@@ -1,0 +1,105 @@
+"""What a person sees while a run is driven: a live tree on a terminal, a line for each step elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, Self, TextIO
+
+from tenuto.cli.output import printable
+from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused
+from tenuto.core.events.run import RunExhausted, RunResumed
+from tenuto.core.events.step import (
+    AttemptFailed,
+    StepCancelled,
+    StepCompleted,
+    StepExpanded,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+)
+from tenuto.runtime.published import Published
+
+__all__ = ["PlainProgress", "Progress", "Silent", "make_progress"]
+
+
+class Progress(Protocol):
+    def hear(self, published: Published) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Silent:
+    """Shows nothing: for `--json`."""
+
+    def hear(self, published: Published) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class PlainProgress:
+    """One line for each thing that happens to a step; seconds count from the first record heard."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._begun: int | None = None
+
+    def hear(self, published: Published) -> None:
+        if self._begun is None:
+            self._begun = published.at_us
+        line = _line(published)
+        if line:
+            seconds = (published.at_us - self._begun) / 1_000_000
+            self._stream.write(printable(f"{seconds:7.1f}s  {line}") + "\n")
+            self._stream.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def make_progress(stream: TextIO, variables: Mapping[str, str], *, quiet: bool) -> Progress:
+    """The live tree on a terminal that can show it, plain lines elsewhere."""
+    if quiet:
+        return Silent()
+    if not stream.isatty() or variables.get("CI") or variables.get("TERM", "") in ("", "dumb"):
+        return PlainProgress(stream)
+    from tenuto.cli.live import LiveProgress
+
+    return LiveProgress(stream, colour=not variables.get("NO_COLOR"))
+
+
+def _line(published: Published) -> str:
+    event = published.event
+    match event:
+        case StepStarted(attempt=attempt, path=path):
+            return f"started    {path}" + (f" (attempt {attempt})" if attempt > 1 else "")
+        case StepExpanded(path=path, keys=keys):
+            return f"expanded   {path} into {len(keys)}"
+        case StepCompleted(path=path):
+            return f"completed  {path}"
+        case StepFailed(path=path, error=error):
+            return f"failed     {path}: {error.kind}: {error.message}"
+        case AttemptFailed(path=path, error=error):
+            return f"again      {path}: {error.kind}: {error.message}"
+        case StepSkipped(path=path, because=because):
+            return f"skipped    {path}, because of {because}"
+        case StepCancelled(path=path):
+            return f"cancelled  {path}"
+        case CallLost(call=call):
+            return f"lost       {call}: its hold counts as spent"
+        case CallInDoubt(call=call, asks="person"):
+            return f"in doubt   {call}: waits for a decision"
+        case CallRefused(call=call):
+            return f"refused    {call}: nothing is left to pay it"
+        case RunResumed():
+            return f"resumed    at record {published.seq}"
+        case RunExhausted(why=why):
+            return f"exhausted  the {why} is used up"
+        case _:
+            return ""
