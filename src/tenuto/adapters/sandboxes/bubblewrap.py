@@ -15,7 +15,7 @@ import socket
 import subprocess
 from contextlib import suppress
 
-from tenuto.adapters.sandboxes.guardian import POLL_S, over_limits
+from tenuto.adapters.sandboxes.guardian import POLL_S, descendants, over_limits
 from tenuto.adapters.sandboxes.launching import launch_arguments, normal_exit_code
 from tenuto.adapters.sandboxes.places import interpreter_prefixes, network_files, system_links
 from tenuto.adapters.sandboxes.supervision import ended, supervise
@@ -27,6 +27,7 @@ __all__ = ["BubblewrapSandbox"]
 
 SCRATCH_BYTES = 256 << 20
 """Size of the private /tmp and of /dev/shm, each."""
+_ROOT_NICE = 10
 _ETC = ("ld.so.cache", "alternatives", "passwd", "group", "localtime")
 
 
@@ -143,6 +144,11 @@ class Guest:
         self._first = int(json.loads(os.read(self._info, 4_096))["child-pid"])
         self._first_descriptor = os.pidfd_open(self._first)
         self.started = True
+        if os.geteuid() == 0:
+            # No limit of the kernel's binds root's forks: who watches them must get the processor before they do.
+            for pid in descendants(self._first):
+                with suppress(OSError):
+                    os.setpriority(os.PRIO_PROCESS, pid, _ROOT_NICE)
         await asyncio.gather(self._feed(), self._watch())
 
     async def _feed(self) -> None:

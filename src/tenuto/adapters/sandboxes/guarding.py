@@ -54,9 +54,9 @@ async def run_guarded(
             timeout_us=command.timeout_us,
             output_bytes_max=command.output_bytes_max,
         )
+        report = guarded.report()
     finally:
         guarded.close()
-    report = guarded.report
     if not ended.timed_out and "exit" not in report:
         raise SandboxUnavailableError(
             f"the sandbox {kind} could not run a command: {report.get('error', 'its guardian process was killed')}",
@@ -74,10 +74,9 @@ async def run_guarded(
 
 
 class Guarded:
-    """One started guardian. `report` is what it said last: `exit` and `why`, or `error`, or nothing."""
+    """One started guardian."""
 
     def __init__(self, kind: str, orders: Mapping[str, Any], standard_input: bytes) -> None:
-        self.report: Mapping[str, Any] = {}
         self._orders = orders
         self._standard_input = standard_input
         self._control, control = socket.socketpair()
@@ -113,25 +112,23 @@ class Guarded:
         self._control.close()
         self._input.close()
 
+    def report(self) -> Mapping[str, Any]:
+        """What the guardian said before it ended: `exit` and `why`, or `error`; empty where it was killed.
+
+        Read when it is gone, so that all of it is there: a task that reads would be cancelled with the rest.
+        """
+        data = b""
+        with suppress(OSError):
+            while part := self._control.recv(1 << 16):
+                data += part
+        said: Mapping[str, Any] = json.loads(data) if data.endswith(b"\n") else {}
+        return said
+
     async def attend(self) -> None:
-        """Give the orders, feed the standard input, take the report."""
+        """Give the orders and feed the standard input."""
         loop = asyncio.get_running_loop()
         with suppress(OSError):
             await loop.sock_sendall(self._control, json.dumps(self._orders).encode() + b"\n")
-        await asyncio.gather(self._feed(), self._listen())
-
-    async def _feed(self) -> None:
         with suppress(OSError):  # a command that ends or closes its input without reading it
-            await asyncio.get_running_loop().sock_sendall(self._input, self._standard_input)
+            await loop.sock_sendall(self._input, self._standard_input)
             self._input.shutdown(socket.SHUT_WR)
-
-    async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        data = b""
-        with suppress(OSError):
-            while not data.endswith(b"\n"):
-                part = await loop.sock_recv(self._control, 1 << 16)
-                if not part:
-                    return
-                data += part
-            self.report = json.loads(data)
