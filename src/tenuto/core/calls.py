@@ -205,7 +205,8 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
     if parked is not None:
         return parked
     name, arguments, agent = _tool_ask(state, call, step)
-    spec = state.spec.registry.tools.get(name)
+    offered = _offered(state, step)
+    spec = state.spec.registry.tools.get(name) if offered is None or name in offered else None
     compiled = state.spec.step(step.name)
     is_command = isinstance(step.frame, CommandFrame)
     effect: Effect = compiled.effect if is_command else spec.effect if spec is not None else "read"
@@ -227,8 +228,9 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
             )
         ).hexdigest()
     )
-    number = step.keys_seen.get(fingerprint, 0) - (call.try_number > 1)
-    key = digest(f"{state.run}\0{step.path}\0{fingerprint}\0{max(0, number)}".encode())
+    # Another try keeps the key it had, however many equal calls came since.
+    number = step.keys_seen.get(fingerprint, 0)
+    key = call.key or digest(f"{state.run}\0{step.path}\0{fingerprint}\0{number}".encode())
     answered = step.answers.get(key) if outside and call.try_number == 1 else None
     event = ToolCallRequested(
         agent=agent,
@@ -249,7 +251,15 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
     timeout = compiled.timeout_ms if is_command or compiled.timeout_ms is not None else None
     if timeout is None and spec is not None:
         timeout = spec.timeout_ms
-    return CallTool(event, _remaining_us(state, timeout))
+    return CallTool(event, _remaining_us(state, timeout), offered)
+
+
+def _offered(state: ExecutionState, step: StepState) -> tuple[str, ...] | None:
+    """The tools an agent may use; a command and a program may use all of the run."""
+    if not isinstance(step.frame, AgentFrame):
+        return None
+    agent = work_of(state.spec, step).agent
+    return () if agent is None else tuple(agent.tool_digests)
 
 
 def tool_call_again(state: ExecutionState, call: Call) -> tuple[str, Content, Digest]:

@@ -33,8 +33,11 @@ class CallModel(NamedTuple):
 
 
 class CallTool(NamedTuple):
+    """`offered` are the tools that the asking agent may use; None = every tool of the run."""
+
     event: ToolCallRequested
     timeout_us: int | None
+    offered: tuple[str, ...] | None = None
 
 
 class MergeTrees(NamedTuple):

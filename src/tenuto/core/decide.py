@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from tenuto.core.budget import NOTHING, Amount
 from tenuto.core.calls import request_call
+from tenuto.core.cancelling import cancel_step
 from tenuto.core.commands import Command, Conclude, MergeTrees, ReconcileCall, SetTimer
 from tenuto.core.content import Content
 from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused, MergeRequested
 from tenuto.core.events.program import TimerSet
 from tenuto.core.events.run import ParkedCall, RunEnded, RunExhausted
-from tenuto.core.events.step import StepCancelled
 from tenuto.core.ids import Digest, Position, StepPath
 from tenuto.core.joins import joined_tree
 from tenuto.core.ledger import RUN, payment
 from tenuto.core.results import result_digest
 from tenuto.core.scope import run_scope
 from tenuto.core.seeds import backoff_ms
-from tenuto.core.state import Call, ExecutionState, StepState
+from tenuto.core.state import Call, ExecutionState
 from tenuto.core.stepping import decide_step, merge_again
 
 __all__ = ["decide", "idle", "outstanding_timers", "waits_for_program"]
@@ -152,26 +152,14 @@ def _cancel_next(state: ExecutionState) -> Command | None:
     """Steps after the first failing one (or all) end now: their open calls are lost, then they are cancelled."""
     after = state.failing if state.status == "running" else None
     steps = state.spec.plan.steps
+    # What a step before the failing one needs is not cancelled, wherever it stands: that step still finishes.
+    wanted = 0 if after is None else state.spec.needed_before[after[0]]
     for i in range(state.sweep, len(steps)):
         step = state.steps[StepPath(steps[i].name)]
-        if step.ended or (after is not None and step.order <= after):
+        if step.ended or wanted >> i & 1 or (after is not None and step.order <= after):
             continue
-        return cancel(state, _deepest(state, step))
+        return cancel_step(state, step)
     return None
-
-
-def _deepest(state: ExecutionState, step: StepState) -> StepState:
-    """The first unfinished child below a step, or the step itself: children end before parents."""
-    children = [s for s in state.steps.values() if s.parent == step.path and not s.ended]
-    return _deepest(state, min(children, key=lambda s: s.order)) if children else step
-
-
-def cancel(state: ExecutionState, step: StepState) -> Command:
-    """The next record towards the cancellation of a step without unfinished children."""
-    for call in sorted((c for c in state.calls.values() if c.path == step.path), key=lambda c: c.order):
-        if call.status in ("open", "lost") and call.kind != "merge" and call.hold != NOTHING:
-            return Conclude(CallLost(call=call.position, kept=call.hold, try_number=call.try_number))
-    return Conclude(StepCancelled(path=step.path))
 
 
 def _end(state: ExecutionState) -> Command | None:

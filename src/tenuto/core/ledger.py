@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from tenuto.core.agenda import Order
 from tenuto.core.budget import DIMENSIONS, NOTHING, Account, Amount, add, shortfall, subtract
 from tenuto.core.events.budget import BudgetMoved, Moved
+from tenuto.core.events.program import AskAgent
 from tenuto.core.models import Price, Usage
 from tenuto.core.spec import PLENTY, AgentWork
 from tenuto.core.state import Call, ExecutionState, StepState
@@ -113,15 +114,16 @@ def payment(state: ExecutionState, call: Call) -> BudgetMoved | None:
     """
     lack = missing(state, call.account, call.need)
     step = state.steps[call.path]
-    index = state.spec.index[step.name]
     account = state.account(call.account)
     taken: dict[str, dict[str, int]] = {}
     for dimension in state.spec.limited:
         needed = getattr(lack, dimension)
         if needed <= 0:
             continue
-        if getattr(account.granted, dimension) + needed > state.spec.cap(index, dimension):
+        cap = state.spec.ask_cap(step.asked, dimension) if isinstance(step.asked, AskAgent) else PLENTY
+        if getattr(account.granted, dimension) + needed > cap:
             return None
+        headroom = _headroom(state, step, dimension)
         for name, free in _sources(state, call):
             if needed == 0:
                 break
@@ -129,12 +131,30 @@ def payment(state: ExecutionState, call: Call) -> BudgetMoved | None:
             if available <= 0 or available > PLENTY // 2:
                 continue
             part = min(available, needed)
-            taken.setdefault(name, {})[dimension] = part
-            needed -= part
+            if not _within(name, step.name):
+                part = min(part, headroom)
+                headroom -= part
+            if part:
+                taken.setdefault(name, {})[dimension] = part
+                needed -= part
         if needed:
             return None
     sources = tuple(Moved(account=name, amount=Amount(**amounts)) for name, amounts in taken.items())
     return BudgetMoved(call=call.position, sources=sources, to=call.account)
+
+
+def _headroom(state: ExecutionState, step: StepState, dimension: str) -> int:
+    """What a step, all its children and lanes together, may still be given by others."""
+    cap = state.spec.cap(state.spec.index[step.name], dimension)
+    if cap >= PLENTY:
+        return PLENTY
+    granted = sum(getattr(a.granted, dimension) for name, a in state.accounts.items() if _within(name, step.name))
+    return max(0, cap - int(granted))
+
+
+def _within(account: str, step: str) -> bool:
+    """Whether an account is that of a step, or of a child or lane below it."""
+    return account == step or account.startswith((f"{step}[", f"{step}/"))
 
 
 def _sources(state: ExecutionState, call: Call) -> Iterator[tuple[str, Amount]]:
@@ -142,7 +162,13 @@ def _sources(state: ExecutionState, call: Call) -> Iterator[tuple[str, Amount]]:
     ranked: list[tuple[int, Order, str]] = []
     parked = {c.path for c in state.calls.values() if c.status == "parked"}
     for step in state.steps.values():
-        if step.account == call.account or step.path == call.path or _beyond(state, step):
+        if _beyond(state, step):
+            continue
+        expansion = step.expansion
+        if expansion is not None and expansion.failing is None:
+            unstarted = range(expansion.next_child, len(expansion.keys))
+            ranked.extend((1, (*step.order, i), f"{step.path}[{expansion.keys[i]}]") for i in unstarted)
+        if step.account == call.account or step.path == call.path:
             continue
         rank = 0 if step.ended or step.status == "expanded" else 1 if step.attempt == 0 else 2
         if rank < 2 or step.path in parked:
@@ -154,4 +180,12 @@ def _sources(state: ExecutionState, call: Call) -> Iterator[tuple[str, Amount]]:
 
 def _beyond(state: ExecutionState, step: StepState) -> bool:
     """Steps after a failing one gave what they spent by timing; taking from them would show it."""
-    return state.failing is not None and step.order > state.failing
+    if state.failing is not None and step.order > state.failing:
+        return True
+    while step.parent is not None:
+        parent = state.steps[step.parent]
+        failing = None if parent.expansion is None else parent.expansion.failing
+        if failing is not None and step.child_index > failing:
+            return True
+        step = parent
+    return False

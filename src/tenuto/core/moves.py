@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tenuto.core import agenda as queueing
 from tenuto.core.budget import add, subtract
 from tenuto.core.content import Content
-from tenuto.core.events.program import AskModel, AskTool
+from tenuto.core.events.program import AskAgent, AskModel, AskTool
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import StepPath, position
 from tenuto.core.state import Call, ExecutionState, Fed, ProgramFrame, StepState, Verdict
@@ -34,12 +34,27 @@ __all__ = [
     "settle_program",
     "vacate",
     "wake",
+    "wake_expanded",
 ]
 
 
 def wake(step: StepState) -> StepState:
     """The step has something to decide."""
     return replace(step, due=True)
+
+
+def wake_expanded(state: ExecutionState, step: StepState) -> StepState:
+    """An expanded step has something to decide: a child to start or to cancel, or its own end."""
+    expansion = step.expansion
+    if expansion is None:
+        raise AssertionError(f"{step.path} was not expanded")
+    if not expansion.running:
+        return wake(step)
+    if expansion.failing is not None:
+        later = expansion.keys[expansion.failing + 1 : expansion.next_child]
+        return replace(step, due=any(not state.steps[StepPath(f"{step.path}[{key}]")].ended for key in later))
+    width = state.spec.step(step.name).step.max_parallel or len(expansion.keys)
+    return replace(step, due=expansion.next_child < len(expansion.keys) and expansion.running < width)
 
 
 def put_step(state: ExecutionState, step: StepState) -> ExecutionState:
@@ -128,12 +143,12 @@ def drop_calls(state: ExecutionState, path: StepPath) -> ExecutionState:
             waiting = queueing.pop(waiting)
         state = replace(state, queue=state.queue.delete(group) if kept is None else state.queue.set(group, kept))
     for call in dropped.values():
-        merging = call.kind == "merge" and call.status == "open"
+        merging = (call.kind == "merge" and call.status == "open") or call.asks_tool
         state = replace(
             state,
             merges_open=state.merges_open - merging,
             parked=state.parked - (call.status == "parked"),
-            people=state.people - (call.status == "doubt"),
+            people=state.people - call.asks_person,
         )
         if call.kind == "merge":
             state = replace(state, calls=state.calls.delete(call.position))
@@ -198,7 +213,7 @@ def _child_ended(state: ExecutionState, child: StepState) -> ExecutionState:
     expansion = replace(
         expansion, failing=failing, running=expansion.running - 1, unfinished=expansion.unfinished - 1
     )
-    return put_step(state, wake(replace(parent, expansion=expansion)))
+    return put_step(state, wake_expanded(state, replace(parent, expansion=expansion)))
 
 
 def child_outputs(state: ExecutionState, step: StepState) -> Content:
@@ -281,9 +296,17 @@ def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:
     waiting = list(frame.pending)
     open_asks = dict(frame.open_asks)
     ready: list[tuple[Literal["model", "tool"], str]] = []
-    while waiting and isinstance(waiting[0], (AskModel, AskTool)):
-        ask = waiting.pop(0)
-        ready.append(("model" if isinstance(ask, AskModel) else "tool", ask.ordinal))
+    unknown: list[tuple[str, str]] = []
+    while waiting:
+        ask = waiting[0]
+        agent = ask.agent if isinstance(ask, (AskModel, AskAgent)) else None
+        if agent is not None and agent not in state.spec.registry.agents:
+            unknown.append((ask.ordinal, agent))
+        elif isinstance(ask, (AskModel, AskTool)):
+            ready.append(("model" if isinstance(ask, AskModel) else "tool", ask.ordinal))
+        else:
+            break
+        waiting.pop(0)
     for ask in frame.pending:
         open_asks[ask.ordinal] = ask
     frame = replace(frame, open_asks=open_asks, pending=tuple(waiting))
@@ -291,4 +314,7 @@ def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:
     state = put_step(state, replace(step, due=due, frame=frame))
     for kind, ordinal in ready:
         state = enqueue(state, state.steps[step.path], kind, ordinal)
+    for ordinal, agent in unknown:
+        error = Failure(kind="agent", message=f"the run knows no agent {agent!r}")
+        state = feed(state, state.steps[step.path], ordinal, failure=error)
     return state

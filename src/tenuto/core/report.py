@@ -54,7 +54,7 @@ def report(state: ExecutionState) -> dict[str, Any]:
         "error": state.why or None,
         "grade": grade(state),
         "budget": budget_report(state),
-        "waiting_for": sorted(c.position for c in state.calls.values() if c.status == "doubt"),
+        "waiting_for": sorted(c.position for c in state.calls.values() if c.asks_person),
         "steps": [step_report(state, step) for step in sorted(state.steps.values(), key=lambda s: s.order)],
     }
 

@@ -71,7 +71,9 @@ def admit(state: ExecutionState, request: Request, *, asked_at_us: int) -> RunCa
     call = state.calls.get(request.call)
     if call is None:
         return Refusal(f"no call {request.call} is open")
-    if call.status != "doubt":
+    if call.asks_tool:
+        return Refusal(f"the tool of {request.call} is being asked what became of it")
+    if not call.asks_person:
         return Refusal(f"the call {request.call} is not in doubt, it is {call.status}")
     return CallResolved(
         asked_at_us=asked_at_us, call=request.call, done=request.done, result=request.result, who=request.who

@@ -128,6 +128,15 @@ class RunSpec:
         return tuple(sets)
 
     @cached_property
+    def needed_before(self) -> tuple[int, ...]:
+        """For each step the ancestors of all steps that stand before it, as bits."""
+        found, bits = [], 0
+        for ancestors in self.ancestors:
+            found.append(bits)
+            bits |= ancestors
+        return tuple(found)
+
+    @cached_property
     def ends(self) -> tuple[int, ...]:
         """The steps that no other needs, in plan order."""
         return tuple(i for i, after in enumerate(self.dependents) if not after)
@@ -275,6 +284,11 @@ class RunSpec:
         caps = [_limit(step.budget, dimension)]
         if isinstance(step.work, PromptWork) and step.work.agent is not None:
             caps.append(_limit(self.registry.agents[step.work.agent].limits, dimension))
+        return min((c for c in caps if c is not None), default=PLENTY)
+
+    def ask_cap(self, ask: AskAgent, dimension: str) -> int:
+        """What a child step of a program may have at most: what was asked for it, its agent's limits."""
+        caps = (_limit(ask.budget, dimension), _limit(self.registry.agents[ask.agent].limits, dimension))
         return min((c for c in caps if c is not None), default=PLENTY)
 
     @cached_property

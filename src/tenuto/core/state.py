@@ -190,6 +190,16 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     status: CallStatus = "queued"
     try_number: int = 1
 
+    @property
+    def asks_person(self) -> bool:
+        """Whether a person must say what became of it."""
+        return self.status == "doubt" and not self.reconcilable
+
+    @property
+    def asks_tool(self) -> bool:
+        """Whether its tool is being asked what became of it."""
+        return self.status == "doubt" and self.reconcilable
+
 
 class DoubtfulCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A hold that was kept: the call and try, and what it may have cost."""

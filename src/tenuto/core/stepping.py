@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from tenuto.core.budget import Amount
+from tenuto.core.cancelling import cancel_step, clear_step
 from tenuto.core.canonical import digest
 from tenuto.core.commands import Command, Conclude, MergeTrees, SetTimer
 from tenuto.core.content import Content
 from tenuto.core.events.budget import LanesOpened
-from tenuto.core.events.call import CallLost, MergeRequested
+from tenuto.core.events.call import MergeRequested
 from tenuto.core.events.program import AskAgent, OpenLanes, Sleep, TimerSet
 from tenuto.core.events.step import (
     AttemptFailed,
     Failure,
-    StepCancelled,
     StepCompleted,
     StepExpanded,
     StepFailed,
@@ -158,7 +160,7 @@ def _go_on_expanded(state: ExecutionState, step: StepState, expansion: Expansion
         for index in range(failing + 1, expansion.next_child):
             child = state.steps[StepPath(f"{step.path}[{expansion.keys[index]}]")]
             if not child.ended:
-                return _cancel_child(state, child)
+                return cancel_step(state, child)
     width = spec.step.max_parallel or len(expansion.keys)
     if failing is None and expansion.next_child < len(expansion.keys) and expansion.running < width:
         return _start_child(state, step, expansion)
@@ -195,11 +197,14 @@ def _start_child(state: ExecutionState, step: StepState, expansion: Expansion) -
         parent=step.path,
         path=path,
     )
-    key = step_key(state, child, tree)
+    try:
+        key = step_key(state, child, tree)
+    except ValueError as error:
+        return _failed(state, child, Failure(kind="expression", message=str(error)), tree)
     agent = work_of(state.spec, child).agent
     return Conclude(
         StepStarted(
-            account=expansion.share,
+            account=state.account(path).granted if state.spec.limited else None,
             agent=None if agent is None else agent.agent_digest,
             attempt=1,
             key=key,
@@ -207,13 +212,6 @@ def _start_child(state: ExecutionState, step: StepState, expansion: Expansion) -
             tree=tree,
         )
     )
-
-
-def _cancel_child(state: ExecutionState, child: StepState) -> Command:
-    for call in sorted((c for c in state.calls.values() if c.path == child.path), key=lambda c: c.order):
-        if call.status in ("open", "lost") and call.kind != "merge":
-            return Conclude(CallLost(call=call.position, kept=call.hold, try_number=call.try_number))
-    return Conclude(StepCancelled(path=child.path))
 
 
 # --- programs -------------------------------------------------------------------------------------------------
@@ -260,7 +258,7 @@ def _start_asked(state: ExecutionState, step: StepState, frame: ProgramFrame, as
             **{
                 d: max(0, min(getattr(free, d), limit))
                 for d in state.spec.limited
-                for limit in [_ask_limit(ask, d, getattr(free, d))]
+                for limit in [state.spec.ask_cap(ask, d)]
             }
         )
     agent = work_of(state.spec, child).agent
@@ -275,11 +273,6 @@ def _start_asked(state: ExecutionState, step: StepState, frame: ProgramFrame, as
             tree=tree,
         )
     )
-
-
-def _ask_limit(ask: AskAgent, dimension: str, free: int) -> int:
-    declared = None if ask.budget is None else getattr(ask.budget, dimension)
-    return free if declared is None else int(declared)
 
 
 def _lane_plan(state: ExecutionState, step: StepState, frame: ProgramFrame, ordinal: str) -> Digest | MergePlan:
@@ -307,6 +300,12 @@ def _conclude(state: ExecutionState, step: StepState, output: Content | None, fa
 
 
 def _failed(state: ExecutionState, step: StepState, error: Failure, tree: Digest) -> Command:
+    if error.kind == "merge_conflict" and isinstance(step.frame, ProgramFrame):
+        command = clear_step(state, step)
+        if command is not None:
+            return command
+        # How far other lanes came is a matter of timing: it is in no leaf.
+        step = replace(step, child_leaves=(), fingerprints=(), refusals=())
     made = leaf(state, step, status="failed", output=None, tree=tree, error=f"{error.kind}: {error.message}")
     return Conclude(StepFailed(error=error, leaf=made, path=step.path, tree=tree))
 

@@ -123,8 +123,9 @@ class Effects:
         event = command.event
         begun = self.clock.monotonic_us()
         tool = self.tools.get(event.tool)
-        if tool is None or event.tool not in spec.registry.tools:
-            known = ", ".join(sorted(spec.registry.tools)[:10])
+        known_tools = spec.registry.tools if command.offered is None else command.offered
+        if tool is None or event.tool not in known_tools:
+            known = ", ".join(sorted(known_tools)[:10]) or "none"
             return self._returned(command, _told(f"there is no tool {event.tool!r}; there are: {known}"), begun)
         complaints = self.tools.validate_arguments(tool.spec, event.arguments.raw)
         if complaints:

@@ -62,7 +62,7 @@ def evolve(state: ExecutionState, event: Event, *, seq: int, at: int, head: Dige
             state,
             at=at,
             active_us=state.active_us + max(0, passed),
-            fed=(),
+            fed=tuple(p for p in state.fed if p != event.path) if isinstance(event, StepAdvanced) else (),
             head=head,
             pass_after=None,
             seq=seq,

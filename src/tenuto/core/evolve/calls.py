@@ -196,7 +196,7 @@ def call_lost(state: ExecutionState, event: CallLost) -> ExecutionState:
             replace(state, attend=state.attend[1:]),
             replace(call, hold=NOTHING, status="queued", try_number=call.try_number + 1),
         )
-    return drop_call(state, call)
+    return drop_call(replace(state, attend=tuple(p for p in state.attend if p != event.call)), call)
 
 
 def call_in_doubt(state: ExecutionState, event: CallInDoubt) -> ExecutionState:

@@ -68,6 +68,7 @@ def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
         merges_open=0,
         open_calls=0,
         status="running" if state.status == "exhausted" else state.status,
+        why="" if state.status == "exhausted" else state.why,
         time_limit_us=None if limit is None else limit + event.add_time_ms * 1000,
     )
     for call in sorted((c for c in state.calls.values() if c.status == "open"), key=lambda c: c.order):
@@ -75,6 +76,8 @@ def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
             state = repeat(state, replace(call, status="queued", try_number=call.try_number + 1))
         else:
             state = attend(state, replace(call, status="lost"))
+    for call in sorted((c for c in state.calls.values() if c.asks_tool), key=lambda c: c.order):
+        state = attend(state, replace(call, status="lost"))
     return state
 
 

@@ -25,6 +25,7 @@ from tenuto.core.moves import (
     put_step,
     settle_program,
     wake,
+    wake_expanded,
 )
 from tenuto.core.scope import foreach_items
 from tenuto.core.state import (
@@ -77,21 +78,25 @@ def step_started(state: ExecutionState, event: StepStarted) -> ExecutionState:
 def _new_child(state: ExecutionState, event: StepStarted) -> tuple[ExecutionState, StepState]:
     if event.asked_by is not None:
         return _asked_child(state, event, event.asked_by)
-    parent = state.steps[StepPath(event.path[: event.path.rindex("[")])]
+    return _expanded_child(state, event.path)
+
+
+def _expanded_child(state: ExecutionState, path: StepPath) -> tuple[ExecutionState, StepState]:
+    parent = state.steps[StepPath(path[: path.rindex("[")])]
     expansion = parent.expansion
     if expansion is None:
-        raise AssertionError(f"{event.path} has no expanded parent")
+        raise AssertionError(f"{path} has no expanded parent")
     index = expansion.next_child
     child = StepState(
-        account=event.path,
+        account=path,
         child_index=index,
         name=parent.name,
         order=(*parent.order, index),
         parent=parent.path,
-        path=event.path,
+        path=path,
     )
     grown = replace(expansion, next_child=index + 1, running=expansion.running + 1)
-    return put_step(state, wake(replace(parent, expansion=grown))), child
+    return put_step(state, wake_expanded(state, replace(parent, expansion=grown))), child
 
 
 def _asked_child(state: ExecutionState, event: StepStarted, asked_by: Position) -> tuple[ExecutionState, StepState]:
@@ -121,12 +126,14 @@ def step_expanded(state: ExecutionState, event: StepExpanded) -> ExecutionState:
     step = state.steps[event.path]
     items = foreach_items(state, step)
     if event.share is not None:
-        given = event.share
         account = state.account(step.account)
         left = account.granted
-        for _ in event.keys:
-            left = subtract(left, given)
-        state = replace(state, accounts=state.accounts.set(step.account, replace(account, granted=left)))
+        with state.accounts.mutate() as accounts:
+            for key in event.keys:
+                left = subtract(left, event.share)
+                accounts[f"{event.path}[{key}]"] = Account(granted=event.share)
+            accounts[step.account] = replace(account, granted=left)
+            state = replace(state, accounts=accounts.finish())
     expansion = Expansion(items=items, keys=event.keys, share=event.share, unfinished=len(event.keys))
     expanded = replace(step, expansion=expansion, out_tree=event.tree, status="expanded", tree=event.tree)
     return put_step(state, wake(expanded))
@@ -142,7 +149,12 @@ def step_completed(state: ExecutionState, event: StepCompleted) -> ExecutionStat
 
 
 def step_failed(state: ExecutionState, event: StepFailed) -> ExecutionState:
-    step = state.steps[event.path]
+    step = state.steps.get(event.path)
+    if step is None:
+        state, step = _expanded_child(state, event.path)
+    elif step.open_calls:
+        state = drop_calls(state, event.path)
+        step = state.steps[event.path]
     output = step.frame.result if isinstance(step.frame, CommandFrame) else None
     step = replace(
         step, error=event.error, leaf=event.leaf, out_tree=event.tree, output=output, status="failed", tree=event.tree
