@@ -35,7 +35,7 @@ def joined_tree(state: ExecutionState, steps: Sequence[int], policy: MergePolicy
         closure = ancestors[i] | (1 << i)
         tree = _tree(state, i)
         if closure & ~folded:
-            base = _base(state, folded & closure)
+            base = _base(state, folded & closure, ancestors[i], i)
             if tree != base and not (not others and tree == _tree(state, first)):
                 others.append(TreeToMerge(base=base, step=_name(state, i), tree=tree))
         folded |= closure
@@ -49,8 +49,15 @@ def joined_tree(state: ExecutionState, steps: Sequence[int], policy: MergePolicy
     return MergePlan(others=tuple(others), policy=policy, step=_name(state, first), tree=start)
 
 
-def _base(state: ExecutionState, common: int) -> Digest | MergePlan:
-    """The tree of a set of common ancestors: that of its last members, merged where there are several."""
+def _base(state: ExecutionState, common: int, ancestors: int, index: int) -> Digest | MergePlan:
+    """The tree of a set of common ancestors: that of its last members, merged where there are several.
+
+    Where these are all the ancestors of the step that is folded in, it is the tree that step started from: merged
+    already, and so many layers of a plan do not nest into one another's bases.
+    """
+    started_from = state.steps[StepPath(_name(state, index))].tree
+    if common == ancestors and started_from is not None:
+        return started_from
     covered = 0
     last: list[int] = []
     for i in _bits_down(common):

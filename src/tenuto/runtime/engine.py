@@ -100,6 +100,7 @@ class PlanExecutionEngine:
         self._session: Session | None = None
         self._opening = asyncio.Lock()
         self._drivers: dict[RunId, RunDriver] = {}
+        self._claiming: set[RunId] = set()
         self._poller: asyncio.Task[None] | None = None
 
     # --- runs -------------------------------------------------------------------------------------------------
@@ -159,6 +160,20 @@ class PlanExecutionEngine:
         """
         run = RunId(run_id)
         session = await self._open_session()
+        # Claiming raises the epoch: a run that this engine drives would fence itself.
+        if run in self._drivers or run in self._claiming:
+            raise _driven(run)
+        self._claiming.add(run)
+        try:
+            return await self._resume(
+                run, session, add_budget=add_budget, add_time_ms=add_time_ms, max_parallel=max_parallel
+            )
+        finally:
+            self._claiming.discard(run)
+
+    async def _resume(
+        self, run: RunId, session: Session, *, add_budget: Amount, add_time_ms: int, max_parallel: int | None
+    ) -> ExecutionState:
         fence, _ = await self._journal.claim(run, session)
         try:
             state = await load_state(self._journal, self.contents, run)
@@ -184,7 +199,7 @@ class PlanExecutionEngine:
         session = await self._open_session()
         run = first.run if isinstance(first, RunStarted) else state.run
         if run in self._drivers:
-            raise RefusedRequestError(f"run {run} is being driven by this engine already")
+            raise _driven(run)
         driver = RunDriver(
             state=state,
             fence=fence,
@@ -330,6 +345,10 @@ class PlanExecutionEngine:
     async def _offer_asked(self, run: RunId, driver: RunDriver) -> None:
         for row in await self._journal.asked(run):
             driver.offer(row.key, row.at_us, read_request(row.body))
+
+
+def _driven(run: RunId) -> RefusedRequestError:
+    return RefusedRequestError(f"run {run} is being driven by this engine already", fix="wait for it, or cancel it")
 
 
 def _is_digest(repo: Path | str) -> TypeGuard[Digest]:

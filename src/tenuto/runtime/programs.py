@@ -7,6 +7,7 @@ must be what the journal says.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Coroutine
 from typing import Any
@@ -100,7 +101,7 @@ class RunningProgram:
         """Drop the program: its coroutines are closed without being resumed."""
         for fiber in [*self._waiting.values(), self._root]:
             if fiber is not None and fiber.coroutine is not None:
-                fiber.coroutine.close()
+                _close(fiber.coroutine)
                 fiber.coroutine = None
 
     def _advance(self) -> StepAdvanced:
@@ -164,17 +165,18 @@ class RunningProgram:
         except StopIteration as stop:
             fiber.coroutine, fiber.value = None, stop.value
             return None
-        except Exception as raised:  # noqa: BLE001  # user code: its errors are values
+        except (Exception, SystemExit) as raised:  # noqa: BLE001  # user code: its errors are values
             fiber.coroutine, fiber.error = None, raised
             return None
         if isinstance(yielded, Waiting):
             self._at = self._at or _place(coroutine)
             return yielded
-        coroutine.close()
+        place = _place(coroutine)
+        _close(coroutine)
         fiber.coroutine = None
         fiber.error = TypeError(
             f"a step program awaited {type(yielded).__name__}, which is not of ctx; use ctx.sleep, ctx.gather, "
-            f"ctx.tool or ctx.model instead ({_place(coroutine)})"
+            f"ctx.tool or ctx.model instead ({place})"
         )
         return None
 
@@ -195,6 +197,12 @@ class RunningProgram:
             self._resume(lane, None, None)
         gather.open -= 1
         return None
+
+
+def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """End a coroutine where it stands. What its `finally` blocks do then, even awaiting, is nobody's outcome."""
+    with contextlib.suppress(Exception, SystemExit):
+        coroutine.close()
 
 
 def _place(coroutine: Any) -> str:

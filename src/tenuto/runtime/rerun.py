@@ -66,4 +66,10 @@ def _rerun(
                 where=advance.at or program.where,
                 fix="something it imports has changed; put it back, or start a new run",
             )
+    if len(now) != len(frame.advances):
+        raise DivergedError(
+            f"step {step.path} asks {'more' if len(now) > len(frame.advances) else 'less'} often than it did",
+            where=program.where,
+            fix="something it imports has changed; put it back, or start a new run",
+        )
     return running
