@@ -127,9 +127,13 @@ def test_it_runs_as_a_process_of_its_own() -> None:
         body = {"model": "m", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}
         statuses = [httpx.post(f"{told['base_url']}/chat/completions", json=body).status_code for _ in range(3)]
         counts = httpx.get(f"{told['address']}/counts").json()
+        calls = httpx.get(f"{told['address']}/calls").json()["calls"]
         missing = httpx.get(f"{told['address']}/nothing").status_code
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert statuses == [200, 500, 200]
     assert (counts["calls"], counts["counted"], counts["answered"], counts["distinct"]) == (3, 3, 2, 1)
+    assert [(one["number"], one["fault"]) for one in calls] == [(1, ""), (2, "500"), (3, "")]
+    assert sum(one["input_tokens"] for one in calls) == counts["input_tokens"]
+    assert sum(one["output_tokens"] for one in calls) == counts["output_tokens"]
     assert missing == 404

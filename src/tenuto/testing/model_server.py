@@ -42,7 +42,7 @@ from tenuto.core.canonical import canonical, clean, digest, digest_of
 from tenuto.core.models import Message, ModelConfig, ModelReply, ModelRequest, ToolCallAsk, ToolSchema
 from tenuto.errors import ModelCallError, UsageError
 
-__all__ = ["CountingModelServer", "Counts", "main"]
+__all__ = ["CountedCall", "CountingModelServer", "Counts", "main"]
 
 _BODY_MAX = 32 << 20
 _HEAD_MAX = 64 << 10
@@ -64,6 +64,17 @@ class Counts:
     input_tokens: int = 0
     output_tokens: int = 0
     refused: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CountedCall:
+    """One request that is billed: `number` counts all requests from 1, `body` is the digest of what was sent."""
+
+    body: str
+    fault: str
+    input_tokens: int
+    number: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,8 @@ class CountingModelServer:
     """
 
     def __init__(self, *, seed: int = 0, faults: Iterable[str] = (), calls_max: int = 100_000, port: int = 0) -> None:
+        self.counted: list[CountedCall] = []
+        """What each billed request cost, in the order of counting."""
         self.counts = Counts()
         self._calls_max = calls_max
         self._news = asyncio.Condition()
@@ -115,7 +128,7 @@ class CountingModelServer:
 
     @property
     def address(self) -> str:
-        """`http://127.0.0.1:PORT`; `/counts` below it shows the totals."""
+        """`http://127.0.0.1:PORT`; below it `/counts` shows the totals and `/calls` a list of `CountedCall`."""
         if self._server is None:
             raise UsageError("the server is not started", fix="await start() first")
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
@@ -174,21 +187,32 @@ class CountingModelServer:
             return False
         body = await reader.readexactly(length)
         if method == "GET":
-            known = {"/counts": asdict(self.counts), "/health": {"status": "ok"}}
-            await _answer(writer, 200 if path in known else 404, known.get(path, {"error": {"message": path}}))
+            await _answer(writer, *self._shown(path))
             return True
         if path != "/v1/chat/completions":
             await _answer(writer, 404, {"error": {"message": f"no such path: {path}"}})
             return True
         return await self._complete(body, reader, writer)
 
+    def _shown(self, path: str) -> tuple[int, dict[str, Any]]:
+        match path:
+            case "/counts":
+                return 200, asdict(self.counts)
+            case "/calls":
+                return 200, {"calls": [asdict(call) for call in self.counted]}
+            case "/health":
+                return 200, {"status": "ok"}
+            case _:
+                return 404, {"error": {"message": f"no such path: {path}"}}
+
     async def _complete(self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         counts = self.counts
         counts.calls += 1
+        number = counts.calls  # others come while this one is served
         identity = digest(body)
         fresh = identity not in self._seen
         self._seen.add(identity)
-        fault = next((f for f in self._faults if f.holds(counts.calls, body, fresh=fresh)), None)
+        fault = next((f for f in self._faults if f.holds(number, body, fresh=fresh)), None)
         status, answer, headers = await self._decide(body, fault)
         if status != 200:
             counts.refused += 1
@@ -199,6 +223,15 @@ class CountingModelServer:
         counts.distinct += fresh
         counts.input_tokens += usage["prompt_tokens"]
         counts.output_tokens += usage["completion_tokens"]
+        self.counted.append(
+            CountedCall(
+                body=identity,
+                fault="" if fault is None else fault.kind,
+                input_tokens=usage["prompt_tokens"],
+                number=number,
+                output_tokens=usage["completion_tokens"],
+            )
+        )
         async with self._news:
             self._news.notify_all()
         match fault.kind if fault is not None else "":

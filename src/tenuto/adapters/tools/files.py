@@ -126,10 +126,10 @@ class ReadFileTool(FileTool):
         asked = arguments_of(call, ReadArguments)
         lines = _lines(await text_at(files, asked.path))
         first, last = asked.first_line, len(lines) if asked.last_line is None else asked.last_line
-        if first < 1 or last < first - (asked.last_line is None):
-            raise BadArgumentsError(f"lines {first} to {last} are no range; first_line starts at 1")
         if first > max(len(lines), 1):
             raise BadArgumentsError(f"{asked.path} has {len(lines)} lines, so there is no line {first}")
+        if first < 1 or last < first - (asked.last_line is None):
+            raise BadArgumentsError(f"lines {first} to {last} are no range; first_line starts at 1")
         wanted = lines[first - 1 : last]
         kept, cut = _fitting(wanted, self._text_bytes_max)
         end = first - 1 + len(kept)
