@@ -19,6 +19,7 @@ from tenuto.core.state import Call, ExecutionState, StepState
 __all__ = [
     "RUN",
     "charge",
+    "given",
     "hold",
     "keep",
     "missing",
@@ -26,6 +27,7 @@ __all__ = [
     "model_usage",
     "payment",
     "release",
+    "returned",
     "split",
 ]
 
@@ -104,6 +106,20 @@ def missing(state: ExecutionState, account: str, need: Amount) -> Amount:
 def split(amount: Amount, parts: int) -> Amount:
     """An equal share; what cannot be divided stays behind. `PLENTY` stays plenty."""
     return Amount(**{d: n if (n := getattr(amount, d)) > PLENTY // 2 else max(0, n) // parts for d in DIMENSIONS})
+
+
+def given(granted: Amount, part: Amount) -> Amount:
+    """What stays granted to an account that gives a part of it away. `PLENTY` stays plenty."""
+    return Amount(
+        **{d: n if (n := getattr(granted, d)) > PLENTY // 2 else n - getattr(part, d) for d in DIMENSIONS}
+    )
+
+
+def returned(granted: Amount, rest: Amount) -> Amount:
+    """What is granted to an account that gets a rest back. `PLENTY` stays plenty."""
+    return Amount(
+        **{d: n if (n := getattr(granted, d)) > PLENTY // 2 else n + getattr(rest, d) for d in DIMENSIONS}
+    )
 
 
 def payment(state: ExecutionState, call: Call) -> BudgetMoved | None:

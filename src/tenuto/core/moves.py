@@ -10,11 +10,12 @@ from typing import Literal
 from msgspec.structs import replace
 
 from tenuto.core import agenda as queueing
-from tenuto.core.budget import add, subtract
+from tenuto.core.budget import subtract
 from tenuto.core.content import Content
 from tenuto.core.events.program import AskAgent, AskModel, AskTool
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import StepPath, position
+from tenuto.core.ledger import returned
 from tenuto.core.state import Call, ExecutionState, Fed, ProgramFrame, StepState, Verdict
 from tenuto.core.work import work_of
 
@@ -285,7 +286,7 @@ def close_account(state: ExecutionState, name: str, into: str) -> ExecutionState
     rest = account.free
     target = state.account(into)
     accounts = state.accounts.set(name, replace(account, granted=subtract(account.granted, rest)))
-    return replace(state, accounts=accounts.set(into, replace(target, granted=add(target.granted, rest))))
+    return replace(state, accounts=accounts.set(into, replace(target, granted=returned(target.granted, rest))))
 
 
 def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:

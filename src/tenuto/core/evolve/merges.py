@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tenuto.core.advances import advance_program
-from tenuto.core.budget import Account, subtract
+from tenuto.core.budget import Account
 from tenuto.core.content import Content
 from tenuto.core.events.budget import LanesOpened
 from tenuto.core.events.call import (
@@ -15,6 +15,7 @@ from tenuto.core.events.call import (
 from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
 from tenuto.core.frames import conflict_failure
 from tenuto.core.ids import Position, StepPath, split_position
+from tenuto.core.ledger import given
 from tenuto.core.moves import (
     feed,
     lane_account,
@@ -110,7 +111,7 @@ def lanes_opened(state: ExecutionState, event: LanesOpened) -> ExecutionState:
         account = state.account(name)
         granted = account.granted
         for _ in range(event.lanes):
-            granted = subtract(granted, event.share)
+            granted = given(granted, event.share)
         accounts = accounts.set(name, replace(account, granted=granted))
     gathers = {**frame.gathers, ordinal: Gather(lanes=event.lanes, tree=tree)}
     frame = replace(frame, gathers=gathers, pending=frame.pending[1:], trees=trees)

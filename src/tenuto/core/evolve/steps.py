@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tenuto.core.budget import Account, subtract
+from tenuto.core.budget import Account
 from tenuto.core.events.step import (
     AttemptFailed,
     Failure,
@@ -16,6 +16,7 @@ from tenuto.core.events.step import (
     StepStarted,
 )
 from tenuto.core.ids import Position, StepPath, split_position
+from tenuto.core.ledger import given
 from tenuto.core.moves import (
     child_outputs,
     drop_calls,
@@ -117,8 +118,8 @@ def _asked_child(state: ExecutionState, event: StepStarted, asked_by: Position) 
     if event.account is not None:
         asker = lane_account(parent, ordinal)
         account = state.account(asker)
-        given = replace(account, granted=subtract(account.granted, event.account))
-        state = replace(state, accounts=state.accounts.set(asker, given))
+        rest = replace(account, granted=given(account.granted, event.account))
+        state = replace(state, accounts=state.accounts.set(asker, rest))
     return settle_program(state, replace(parent, frame=replace(frame, pending=frame.pending[1:]))), child
 
 
@@ -130,7 +131,7 @@ def step_expanded(state: ExecutionState, event: StepExpanded) -> ExecutionState:
         left = account.granted
         with state.accounts.mutate() as accounts:
             for key in event.keys:
-                left = subtract(left, event.share)
+                left = given(left, event.share)
                 accounts[f"{event.path}[{key}]"] = Account(granted=event.share)
             accounts[step.account] = replace(account, granted=left)
             state = replace(state, accounts=accounts.finish())
