@@ -10,6 +10,7 @@ import hashlib
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from tenuto.core.budget import NOTHING, Amount
 from tenuto.core.canonical import canonical, digest
@@ -23,7 +24,7 @@ from tenuto.core.ledger import missing, model_hold
 from tenuto.core.models import Message, ModelConfig
 from tenuto.core.scope import step_scope
 from tenuto.core.seeds import call_seed
-from tenuto.core.spec import AgentWork
+from tenuto.core.spec import PLENTY, AgentWork
 from tenuto.core.state import AgentFrame, Call, CommandFrame, ExecutionState, ProgramFrame, StepState
 from tenuto.core.tools import Effect
 from tenuto.core.work import work_of
@@ -108,6 +109,8 @@ def _model_call(state: ExecutionState, call: Call, step: StepState) -> Command:
     )
     length = sum(part.length for part, _ in parts) + agent.tools_length + len(schema_bytes)
     need = model_hold(agent, length)
+    if agent.profile.price is None and agent.profile.grade != "exact" and "usd_micros" in state.spec.limited:
+        need = replace(need, usd_micros=PLENTY)  # no bound is known, so no budget in money can pay it
     parked = _parked(state, call, need)
     if parked is not None:
         return parked
@@ -251,7 +254,7 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
     timeout = compiled.timeout_ms if is_command or compiled.timeout_ms is not None else None
     if timeout is None and spec is not None:
         timeout = spec.timeout_ms
-    return CallTool(event, _remaining_us(state, timeout), offered)
+    return CallTool(event, _remaining_us(state, timeout), offered, output_schema(state, step) if is_command else None)
 
 
 def _offered(state: ExecutionState, step: StepState) -> tuple[str, ...] | None:

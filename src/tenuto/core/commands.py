@@ -33,11 +33,13 @@ class CallModel(NamedTuple):
 
 
 class CallTool(NamedTuple):
-    """`offered` are the tools that the asking agent may use; None = every tool of the run."""
+    """`offered` are the tools that the asking agent may use; None = every tool of the run. `output_schema` is that of
+    a command's standard output."""
 
     event: ToolCallRequested
     timeout_us: int | None
     offered: tuple[str, ...] | None = None
+    output_schema: msgspec.Raw | None = None
 
 
 class MergeTrees(NamedTuple):

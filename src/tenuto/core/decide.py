@@ -117,6 +117,10 @@ def _pay(state: ExecutionState) -> Command | None:
     if _out_of_time(state):
         return Conclude(_exhausted(state, "time")) if idle(state) else None
     parked = sorted((c for c in state.calls.values() if c.status == "parked"), key=lambda c: c.order)
+    # Once one is refused all are: what a refused step leaves over must not pay for the next.
+    refused = _first_refusable(state, parked) if state.refusing else None
+    if refused is not None:
+        return refused
     for call in parked:
         if state.pass_after is not None and call.order <= state.pass_after:
             continue
@@ -125,11 +129,16 @@ def _pay(state: ExecutionState) -> Command | None:
             return Conclude(moved)
     if state.pass_after is not None or not parked:
         return None
+    return _first_refusable(state, parked) or Conclude(_exhausted(state, "budget"))
+
+
+def _first_refusable(state: ExecutionState, parked: list[Call]) -> Conclude | None:
+    """The refusal of the first call whose step goes on without it, or whose asker handles the error."""
     for call in parked:
         step = state.steps[call.path]
         if step.asked is not None or state.spec.step(step.name).on_error != "fail":
             return Conclude(CallRefused(call=call.position, need=call.need))
-    return Conclude(_exhausted(state, "budget"))
+    return None
 
 
 def _exhausted(state: ExecutionState, why: str) -> RunExhausted:

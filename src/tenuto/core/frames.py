@@ -161,13 +161,20 @@ def fail_call(
 
 
 def after_tool(
-    state: ExecutionState, step: StepState, call: Call, result: Content, *, status: str, tree: Digest
+    state: ExecutionState,
+    step: StepState,
+    call: Call,
+    result: Content,
+    *,
+    status: str,
+    tree: Digest,
+    violations: tuple[str, ...] = (),
 ) -> ExecutionState:
     frame = step.frame
     ordinal = call.position.rpartition("/")[2]
     if isinstance(frame, CommandFrame):
         step = replace(step, frame=replace(frame, result=result), out_tree=tree)
-        return give_verdict(state, step, _command_verdict(state, step, call, result, status))
+        return give_verdict(state, step, _command_verdict(state, step, call, result, status, violations))
     if isinstance(frame, ProgramFrame):
         prefix = ordinal.rpartition(".")[0]
         frame = replace(frame, trees={**frame.trees, prefix: tree})
@@ -194,17 +201,16 @@ def after_tool(
 
 
 def _command_verdict(
-    state: ExecutionState, step: StepState, call: Call, result: Content, status: str
+    state: ExecutionState, step: StepState, call: Call, result: Content, status: str, violations: tuple[str, ...]
 ) -> Content | Failure:
     value = result.value
     if status == "error":
         return Failure(call=call.position, kind="command", message=_error_text(result))
+    if violations:
+        return Failure(call=call.position, kind="schema", message=f"stdout: {'; '.join(violations)}")
     if state.spec.step(step.name).output is None:
         return result
-    try:
-        return Content.of(clean(parse(value["stdout"])))
-    except (KeyError, TypeError, ValueError) as error:
-        return Failure(call=call.position, kind="schema", message=f"stdout is no JSON: {error}")
+    return Content.of(clean(parse(value["stdout"])))
 
 
 def _error_text(result: Content) -> str:

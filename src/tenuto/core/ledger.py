@@ -110,16 +110,12 @@ def split(amount: Amount, parts: int) -> Amount:
 
 def given(granted: Amount, part: Amount) -> Amount:
     """What stays granted to an account that gives a part of it away. `PLENTY` stays plenty."""
-    return Amount(
-        **{d: n if (n := getattr(granted, d)) > PLENTY // 2 else n - getattr(part, d) for d in DIMENSIONS}
-    )
+    return Amount(**{d: n if (n := getattr(granted, d)) > PLENTY // 2 else n - getattr(part, d) for d in DIMENSIONS})
 
 
 def returned(granted: Amount, rest: Amount) -> Amount:
     """What is granted to an account that gets a rest back. `PLENTY` stays plenty."""
-    return Amount(
-        **{d: n if (n := getattr(granted, d)) > PLENTY // 2 else n + getattr(rest, d) for d in DIMENSIONS}
-    )
+    return Amount(**{d: n if (n := getattr(granted, d)) > PLENTY // 2 else n + getattr(rest, d) for d in DIMENSIONS})
 
 
 def payment(state: ExecutionState, call: Call) -> BudgetMoved | None:

@@ -243,6 +243,7 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     people: int = 0
     queue: Map[str, Agenda] = Map()
     queued: int = 0
+    refusing: bool = False
     result: Digest | None = None
     run: RunId = RunId("")
     seed: str = ""

@@ -34,7 +34,7 @@ from tenuto.core.work import work_of
 
 __all__ = ["decide_step", "merge_again"]
 
-FINAL_KINDS = frozenset(("expression", "merge_conflict", "agent"))
+FINAL_KINDS = frozenset(("expression", "merge_conflict", "agent", "budget"))
 """Failures that no further attempt can mend."""
 
 

@@ -197,6 +197,9 @@ class Effects:
         met: bool | None = None
         if spec is not None and spec.output_schema is not None and status == "ok":
             met = not self.tools.validate_output(spec, msgspec.Raw(value))
+        violations: tuple[str, ...] = ()
+        if command.output_schema is not None and status == "ok":
+            violations = self._stdout_violations(bytes(command.output_schema), value)
         return ToolReturned(
             call=event.call,
             duration_ms=self._since_ms(begun),
@@ -205,7 +208,17 @@ class Effects:
             status=status,
             tree=event.tree if tree is None else tree,
             try_number=event.try_number,
+            violations=violations,
         )
+
+    def _stdout_violations(self, schema: bytes, value: bytes) -> tuple[str, ...]:
+        """The ways in which a command's standard output is not the JSON that its step declares."""
+        stdout = parse(value).get("stdout", "")
+        try:
+            clean(parse(stdout))
+        except ValueError as error:
+            return (f"not JSON: {error}",)
+        return tuple(self.tools.complaints(schema, msgspec.Raw(stdout.encode())))
 
     def _failed(self, command: CallTool, kind: str, message: str, begun: int, *, retryable: bool) -> ToolCallFailed:
         event = command.event

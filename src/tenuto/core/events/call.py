@@ -101,7 +101,10 @@ class ToolCallRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class ToolReturned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Input: the result is an artifact (its digest). `tree` is the tree after the call."""
+    """Input: the result is an artifact (its digest). `tree` is the tree after the call.
+
+    `violations` are the ways in which a command's standard output does not meet its step's output schema.
+    """
 
     call: Position
     duration_ms: int = 0
@@ -110,6 +113,7 @@ class ToolReturned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     status: Literal["ok", "error"]
     tree: Digest
     try_number: int = msgspec.field(name="try", default=1)
+    violations: tuple[str, ...] = ()
 
 
 class ToolCallFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -65,6 +65,7 @@ def evolve(state: ExecutionState, event: Event, *, seq: int, at: int, head: Dige
             fed=tuple(p for p in state.fed if p != event.path) if isinstance(event, StepAdvanced) else (),
             head=head,
             pass_after=None,
+            refusing=False,
             seq=seq,
         )
     else:

@@ -163,7 +163,7 @@ def tool_call_requested(state: ExecutionState, event: ToolCallRequested) -> Exec
 
 
 def _tool_answered(
-    state: ExecutionState, call: Call, result: Content, *, status: str, tree: Digest
+    state: ExecutionState, call: Call, result: Content, *, status: str, tree: Digest, violations: tuple[str, ...] = ()
 ) -> ExecutionState:
     accounts = state.accounts
     account = accounts.get(call.account)
@@ -173,12 +173,14 @@ def _tool_answered(
     step = state.steps[call.path]
     if call.effect in ("once", "idempotent") and status == "ok" and call.key is not None:
         step = replace(step, answers={**step.answers, call.key: (call.position, result)})
-    return after_tool(state, step, call, result, status=status, tree=tree)
+    return after_tool(state, step, call, result, status=status, tree=tree, violations=violations)
 
 
 def tool_returned(state: ExecutionState, event: ToolReturned) -> ExecutionState:
     call = state.calls[event.call]
-    return _tool_answered(state, call, event.result, status=event.status, tree=event.tree)
+    return _tool_answered(
+        state, call, event.result, status=event.status, tree=event.tree, violations=event.violations
+    )
 
 
 def tool_call_failed(state: ExecutionState, event: ToolCallFailed) -> ExecutionState:

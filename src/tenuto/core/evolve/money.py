@@ -39,7 +39,9 @@ def call_parked(state: ExecutionState, event: CallParked) -> ExecutionState:
 def call_refused(state: ExecutionState, event: CallRefused) -> ExecutionState:
     call = state.calls[event.call]
     step = state.steps[call.path]
-    state = put_step(replace(state, parked=state.parked - 1), replace(step, refusals=(*step.refusals, event.call)))
+    state = put_step(
+        replace(state, parked=state.parked - 1, refusing=True), replace(step, refusals=(*step.refusals, event.call))
+    )
     error = Failure(call=event.call, kind="budget", message="the budget cannot pay the call's worst case")
     return fail_call(state, call, error, retryable=False)
 
