@@ -54,22 +54,25 @@ def step_key(state: ExecutionState, step: StepState, tree: Digest) -> Digest:
         inputs = digest(_encode(asked))
     else:
         static = spec.static
-        inputs = digest(canonical(_inputs(state, step)))
+        inputs = _inputs(state, step)
     key = _Key(inputs=inputs, memory=_NO_MEMORY, path=step.path, seed=state.seed, static=static, tree=tree)
     return Digest(hashlib.sha256(_encode(key)).hexdigest())
 
 
-def _inputs(state: ExecutionState, step: StepState) -> list[Any]:
-    """Everything of the run that the step's templates look at, as they render it."""
+def _inputs(state: ExecutionState, step: StepState) -> Digest:
+    """Digest of everything of the run that the step's templates look at, as they render it."""
     spec = state.spec.step(step.name)
     scope = step_scope(state, step)
-    return [
+    if spec.values is None and spec.prompt is not None and "item" not in scope and spec.output is None:
+        return digest(spec.prompt.render(scope).encode())
+    parts = [
         scope["with"],
         None if spec.prompt is None else spec.prompt.render(scope),
         None if spec.command is None else spec.command.render(scope),
         None if spec.output is None or spec.output_fixed is not None else spec.output.evaluate(scope),
         scope.get("item"),
     ]
+    return digest(canonical(parts))
 
 
 def leaf(

@@ -90,6 +90,8 @@ class RunSpec:
     plan: Plan
     registry: Registry
     lock: Lock
+    works: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What each step does, kept for `core.work`, which alone reads and fills it."""
     _steps: dict[str, StepSpec] = field(default_factory=dict, repr=False)
     _agents: dict[Any, AgentWork] = field(default_factory=dict, repr=False)
 

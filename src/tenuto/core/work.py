@@ -42,9 +42,15 @@ class StepWork(NamedTuple):
 
 def work_of(spec: RunSpec, step: StepState) -> StepWork:
     """What this step, child or asked step does."""
-    compiled = spec.step(step.name)
     if isinstance(step.asked, AskAgent):
-        return StepWork(compiled, "agent", spec.asked_agent(step.asked), spec)
+        return StepWork(spec.step(step.name), "agent", spec.asked_agent(step.asked), spec)
+    known: StepWork | None = spec.works.get(step.name)
+    if known is None:
+        known = spec.works[step.name] = _plan_work(spec, spec.step(step.name))
+    return known
+
+
+def _plan_work(spec: RunSpec, compiled: StepSpec) -> StepWork:
     work = compiled.step.work
     if isinstance(work, PromptWork):
         return StepWork(compiled, "agent", compiled.agent, spec)
