@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from tenuto.core.budget import NOTHING, Amount
+from tenuto.core.budget import NOTHING, Amount, subtract
 from tenuto.core.canonical import canonical, digest
 from tenuto.core.commands import CallModel, CallTool, Command, Conclude
 from tenuto.core.content import Content
@@ -72,7 +72,7 @@ def _remaining_us(state: ExecutionState, timeout_ms: int | None) -> int | None:
 
 
 def _parked(state: ExecutionState, call: Call, need: Amount) -> Conclude | None:
-    if missing(state, call.account, need) == NOTHING:
+    if missing(state, call.account, subtract(need, call.hold)) == NOTHING:
         return None
     free = state.account(call.account).free
     return Conclude(CallParked(call=call.position, free=free, need=need, try_number=call.try_number))

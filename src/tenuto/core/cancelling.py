@@ -25,7 +25,7 @@ def clear_step(state: ExecutionState, step: StepState) -> Command | None:
     if not step.open_calls:
         return None
     for call in sorted((c for c in state.calls.values() if c.path == step.path), key=lambda c: c.order):
-        if call.status in ("open", "lost") and call.kind != "merge" and call.hold != NOTHING:
+        if call.status in ("open", "lost", "backoff", "doubt") and call.kind != "merge" and call.hold != NOTHING:
             return Conclude(CallLost(call=call.position, kept=call.hold, try_number=call.try_number))
     return None
 

@@ -147,7 +147,11 @@ def fail_call(
     retry = state.spec.step(step.name).retry
     if retryable and call.failures + 1 < retry.tries:
         again = replace(
-            call, failures=call.failures + 1, hold=NOTHING, retry_after_ms=retry_after_ms, status="backoff"
+            call,
+            failures=call.failures + 1,
+            hold=call.hold if call.kind == "tool" else NOTHING,
+            retry_after_ms=retry_after_ms,
+            status="backoff",
         )
         return attend(vacate(state, call), again)
     state = drop_call(state, call)

@@ -124,7 +124,7 @@ def payment(state: ExecutionState, call: Call) -> BudgetMoved | None:
     From the run's own rest, then finished steps, steps that have not started, parked steps; in each class the last
     in plan order first. A declared budget or an agent's limit is a cap: it is never topped up.
     """
-    lack = missing(state, call.account, call.need)
+    lack = missing(state, call.account, subtract(call.need, call.hold))
     step = state.steps[call.path]
     account = state.account(call.account)
     taken: dict[str, dict[str, int]] = {}

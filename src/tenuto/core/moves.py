@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from immutables import Map
 from msgspec.structs import replace
 
 from tenuto.core import agenda as queueing
-from tenuto.core.budget import subtract
+from tenuto.core.budget import Account, subtract
 from tenuto.core.content import Content
 from tenuto.core.events.program import AskAgent, AskModel, AskTool
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import StepPath, position
-from tenuto.core.ledger import returned
+from tenuto.core.ledger import release, returned
 from tenuto.core.state import Call, ExecutionState, Fed, ProgramFrame, StepState, Verdict
 from tenuto.core.work import work_of
 
@@ -147,6 +148,7 @@ def drop_calls(state: ExecutionState, path: StepPath) -> ExecutionState:
         merging = (call.kind == "merge" and call.status == "open") or call.asks_tool
         state = replace(
             state,
+            accounts=_unreserved(state, call),
             merges_open=state.merges_open - merging,
             parked=state.parked - (call.status == "parked"),
             people=state.people - call.asks_person,
@@ -156,6 +158,14 @@ def drop_calls(state: ExecutionState, path: StepPath) -> ExecutionState:
         else:
             state = drop_call(state, call)
     return state
+
+
+def _unreserved(state: ExecutionState, call: Call) -> Map[str, Account]:
+    """The accounts without the hold of a call that was never made."""
+    account = state.accounts.get(call.account)
+    if account is None or call.status != "queued":
+        return state.accounts
+    return state.accounts.set(call.account, release(account, call.hold))
 
 
 def vacate(state: ExecutionState, call: Call) -> ExecutionState:
@@ -184,6 +194,8 @@ def finish(state: ExecutionState, step: StepState) -> ExecutionState:
     """A step has ended, however: tell those that wait for it."""
     step = replace(step, due=False, frame=None, verdict=None)
     state = put_step(state, step)
+    if step.path in state.fed:
+        state = replace(state, fed=tuple(p for p in state.fed if p != step.path))
     if step.asked_by is not None and step.parent is not None:
         return _answer_asker(state, step)
     if step.parent is not None:

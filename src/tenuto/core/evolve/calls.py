@@ -76,7 +76,7 @@ def _opened(
 ) -> tuple[ExecutionState, Call, StepState]:
     """Take the call out of the queue and give it a place and a hold."""
     call = state.calls[event.call]
-    held = call.hold if event.try_number > 1 and call.kind == "tool" else NOTHING
+    held = call.hold
     call = replace(call, hold=event.hold, need=event.hold, status="open", try_number=event.try_number)
     group_open = state.group_open
     if call.group:
@@ -165,11 +165,7 @@ def tool_call_requested(state: ExecutionState, event: ToolCallRequested) -> Exec
 def _tool_answered(
     state: ExecutionState, call: Call, result: Content, *, status: str, tree: Digest, violations: tuple[str, ...] = ()
 ) -> ExecutionState:
-    accounts = state.accounts
-    account = accounts.get(call.account)
-    if account is not None:
-        accounts = accounts.set(call.account, charge(account, call.hold, call.hold))
-    state = drop_call(replace(state, accounts=accounts, spent=add(state.spent, call.hold)), call)
+    state = drop_call(_charged(state, call), call)
     step = state.steps[call.path]
     if call.effect in ("once", "idempotent") and status == "ok" and call.key is not None:
         step = replace(step, answers={**step.answers, call.key: (call.position, result)})
@@ -187,12 +183,26 @@ def tool_call_failed(state: ExecutionState, event: ToolCallFailed) -> ExecutionS
     call = state.calls[event.call]
     if call.effect == "once":
         return attend(vacate(state, call), replace(call, status="lost"))
-    return fail_call(_released(state, call), call, event.error, retryable=event.retryable)
+    # All tries of a tool call count as one: it keeps its hold until it is over.
+    tries = state.spec.step(state.steps[call.path].name).retry.tries
+    if not (event.retryable and call.failures + 1 < tries):
+        state = _charged(state, call)
+    return fail_call(state, call, event.error, retryable=event.retryable)
+
+
+def _charged(state: ExecutionState, call: Call) -> ExecutionState:
+    """A tool call is over: what it held is what it cost."""
+    accounts = state.accounts
+    account = accounts.get(call.account)
+    if account is not None:
+        accounts = accounts.set(call.account, charge(account, call.hold, call.hold))
+    return replace(state, accounts=accounts, spent=add(state.spent, call.hold))
 
 
 def call_lost(state: ExecutionState, event: CallLost) -> ExecutionState:
     call = state.calls[event.call]
     state = _kept(state, call)
+    state = replace(state, merges_open=state.merges_open - call.asks_tool, people=state.people - call.asks_person)
     if state.attend and state.attend[0] == event.call:
         return repeat(
             replace(state, attend=state.attend[1:]),

@@ -15,6 +15,7 @@ from tenuto.core.events.step import (
 )
 from tenuto.core.evolve.calls import dequeued
 from tenuto.core.frames import fail_call
+from tenuto.core.ledger import hold
 from tenuto.core.moves import (
     put_step,
     repeat,
@@ -54,7 +55,8 @@ def budget_moved(state: ExecutionState, event: BudgetMoved) -> ExecutionState:
         accounts = accounts.set(source.account, replace(account, granted=subtract(account.granted, source.amount)))
         total = add(total, source.amount)
     account = accounts.get(event.to) or state.account(event.to)
-    accounts = accounts.set(event.to, replace(account, granted=add(account.granted, total)))
     call = state.calls[event.call]
-    state = replace(state, accounts=accounts, parked=state.parked - 1, pass_after=call.order)
-    return repeat(state, replace(call, status="queued"))
+    # Held from here on, though the call may still wait for a place: nobody else is paid with it.
+    paid = hold(replace(account, granted=add(account.granted, total)), subtract(call.need, call.hold))
+    state = replace(state, accounts=accounts.set(event.to, paid), parked=state.parked - 1, pass_after=call.order)
+    return repeat(state, replace(call, hold=call.need, status="queued"))
