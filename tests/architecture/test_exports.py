@@ -23,6 +23,67 @@ HEAVY = (
 )
 
 
+PUBLIC = (
+    "AgentSpec",
+    "Amount",
+    "ArtifactConflictError",
+    "AskError",
+    "AsyncEventDispatcher",
+    "Context",
+    "DamagedStoreError",
+    "Defaults",
+    "DivergedError",
+    "EventBus",
+    "ExecutionState",
+    "ExitCode",
+    "FencedError",
+    "FileArtifactStore",
+    "FunctionTool",
+    "HeadMovedError",
+    "InMemoryArtifactStore",
+    "InMemoryJournal",
+    "InputSpec",
+    "InvalidPlanError",
+    "Limits",
+    "LocalMockAdapter",
+    "LocalModelAdapter",
+    "MergeConflictError",
+    "MissingArtifactError",
+    "ModelCallError",
+    "ModelDirectory",
+    "NewerStoreError",
+    "OpenAIAdapter",
+    "Plan",
+    "PlanExecutionEngine",
+    "PromptWork",
+    "Published",
+    "PythonPrograms",
+    "RefusedRequestError",
+    "Retry",
+    "RunWork",
+    "SandboxUnavailableError",
+    "ScriptedModel",
+    "ScriptedReply",
+    "SqliteJournal",
+    "Step",
+    "StorageError",
+    "SystemClock",
+    "TenutoError",
+    "ToolCallError",
+    "ToolResult",
+    "ToolSpec",
+    "Toolbox",
+    "TreeWorkspace",
+    "UsageError",
+    "UsesWork",
+    "__version__",
+    "load_plan",
+    "report",
+    "tool",
+)
+"""Every name that programs may rely on. Taking one away is a breaking change."""
+
+
 def public() -> list[str]:
     names = getattr(importlib.import_module("tenuto"), "__all__", None)
     if names is None:
@@ -36,6 +97,10 @@ def test_every_exported_name_exists_and_is_listed() -> None:
     assert len(set(names)) == len(names)
     assert [name for name in names if not hasattr(tenuto, name)] == []
     assert set(names) <= set(dir(tenuto))
+
+
+def test_the_public_names_are_these() -> None:
+    assert tuple(sorted(public())) == PUBLIC
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -48,6 +48,11 @@ class Settings:
         return self.variables.get("OPENAI_API_KEY", "")
 
     @property
+    def user(self) -> str:
+        """Who is at work, for records of decisions; empty where the environment does not say."""
+        return self.variables.get("USER") or self.variables.get("LOGNAME") or ""
+
+    @property
     def certificates(self) -> str | None:
         return self.variables.get("SSL_CERT_FILE") or None
 

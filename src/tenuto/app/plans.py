@@ -16,7 +16,7 @@ from tenuto.errors import UsageError
 if TYPE_CHECKING:
     from tenuto.ports.tools import Sandbox
 
-__all__ = ["ReadyPlan", "plan_directory", "plan_place", "read_inputs", "ready_plan"]
+__all__ = ["PLAN_PLACE", "ReadyPlan", "plan_directory", "plan_place", "programs_of", "read_inputs", "ready_plan"]
 
 PLAN_PLACE = "plan"
 """Under this key `Lock.places` holds the plan's own file: relative to the repository, or absolute."""
@@ -40,14 +40,16 @@ async def ready_plan(path: Path, repository: Path, *, sandbox: str | None, need_
     Imports the Python modules that the plan names. Without `need_sandbox` none is looked for.
     """
     from tenuto.adapters.plans.plan_file import load_plan
-    from tenuto.adapters.sandboxes.unconfined import NoSandbox
     from tenuto.app.build import build_toolbox, choose_sandbox
     from tenuto.core.validation import validate_plan
 
     loaded = load_plan(path)
-    found: Sandbox | None = NoSandbox()
     if need_sandbox:
         found = await choose_sandbox(loaded.plan, loaded.agents, sandbox)
+    else:
+        from tenuto.adapters.sandboxes.unconfined import NoSandbox
+
+        found = NoSandbox()  # nothing is run: the tool is only described
     tools = build_toolbox(loaded.plan.tools, loaded.directory, found, repository=repository)
     names = {spec.name for spec in tools.specs()} | {"run"}
     shown = {part: (loaded.directory / place).as_posix() for part, place in loaded.places.items()}

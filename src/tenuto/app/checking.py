@@ -1,0 +1,109 @@
+"""Checking a plan as far as can be without running it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tenuto.adapters.clock import SystemClock
+from tenuto.adapters.programs import PythonPrograms
+from tenuto.app.config import Settings
+from tenuto.app.plans import ReadyPlan, programs_of, ready_plan
+from tenuto.app.providers import model_directory
+from tenuto.core.models import ModelProfile
+from tenuto.core.plan import Lock, Registry
+from tenuto.core.spec import MODEL_DEFAULT, RunSpec
+from tenuto.errors import InvalidPlanError, UsageError
+
+__all__ = ["CheckedPlan", "check_plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedPlan:
+    """A plan in which nothing is wrong, and what it resolves to."""
+
+    path: Path
+    ready: ReadyPlan
+    profiles: dict[str, ModelProfile]
+
+    def object(self) -> dict[str, Any]:
+        """As `--json` shows it."""
+        plan = self.ready.plan
+        return {
+            "ok": True,
+            "plan": plan.name,
+            "digest": plan.digest,
+            "steps": [step.name for step in plan.steps],
+            "inputs": {name: {"type": s.type, "required": s.default is None} for name, s in plan.inputs.items()},
+            "agents": sorted(self.ready.agents),
+            "tools": [spec.name for spec in self.ready.tools.specs()],
+            "models": [
+                {"name": name, "grade": profile.grade, "verified": profile.verified, "source": profile.source}
+                for name, profile in self.profiles.items()
+            ],
+        }
+
+    def lines(self) -> list[str]:
+        """As people read it."""
+        plan = self.ready.plan
+        needed = [name for name, spec in plan.inputs.items() if spec.default is None]
+        models = ", ".join(f"{name} ({profile.grade})" for name, profile in self.profiles.items())
+        lines = [
+            f"ok: {self.path}: {plan.name}, {len(plan.steps)} steps, {len(self.ready.agents)} agents, models {models}"
+        ]
+        if needed:
+            lines.append(f"  needs inputs: {', '.join(needed)}")
+        given = "".join(f" --input {name}=..." for name in needed)
+        return [*lines, f"  tenuto run {self.path}{given}"]
+
+
+async def check_plan(settings: Settings, path: Path, repository: Path) -> CheckedPlan:
+    """Resolve a plan and all it names. InvalidPlanError holds every problem found, each with its place."""
+    ready = await ready_plan(path, repository, sandbox=None, need_sandbox=False)
+    problems: list[InvalidPlanError] = []
+    programs = PythonPrograms([ready.directory])
+    for step, target in programs_of(ready.plan.steps):
+        try:
+            programs.load(target)
+        except UsageError as error:
+            problems.append(_problem(ready, f"steps.{step}.uses", error))
+    profiles: dict[str, ModelProfile] = {}
+    directory = model_directory(settings, SystemClock(), scripts=Path(), recorded={})
+    for part, name in _models(ready, settings.model).items():
+        try:
+            profiles[name] = directory.profile(name)
+        except UsageError as error:
+            problems.append(_problem(ready, part, error))
+    spec = RunSpec(ready.plan, Registry(agents=dict(ready.agents)), Lock(model=settings.model))
+    if "usd_micros" in spec.limited:
+        for name, profile in profiles.items():
+            if profile.price is None and profile.grade != "exact":
+                unknown = UsageError(
+                    f"the plan limits money, but the price of {name} is not known",
+                    fix="install tenuto[prices], or limit tokens instead",
+                )
+                problems.append(_problem(ready, "budget", unknown))
+    if problems:
+        first = problems[0]
+        raise InvalidPlanError(first.what, where=first.where, fix=first.fix, others=problems[1:])
+    return CheckedPlan(path=path, ready=ready, profiles=dict(sorted(profiles.items())))
+
+
+def _models(ready: ReadyPlan, override: str | None) -> dict[str, str]:
+    """Every part of the plan that names a model, each model once."""
+    if override is not None:
+        return {"": override}
+    named = {f"steps.{step.name}.model": step.model for step in ready.plan.steps}
+    named |= {f"agents.{name}.model": agent.model for name, agent in ready.agents.items()}
+    named["defaults.model"] = ready.plan.defaults.model or MODEL_DEFAULT
+    return {part: name for name, part in {name: part for part, name in named.items() if name}.items()}
+
+
+def _problem(ready: ReadyPlan, part: str, error: UsageError) -> InvalidPlanError:
+    place = ready.places.get(part) or ready.places.get(part.rpartition(".")[0]) or ready.places.get("", "")
+    where = (ready.directory / place).as_posix() if place else error.where
+    what = f"{part}: {error.what}" if part else error.what
+    if error.where and error.where not in what:
+        what = f"{what} ({error.where})"
+    return InvalidPlanError(what, where=where, fix=error.fix)

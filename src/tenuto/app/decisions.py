@@ -1,0 +1,141 @@
+"""What people decide about a run: cancelling it, and saying what became of a call in doubt.
+
+Both go into the run's inbox, where the first answer wins, and whoever drives the run takes them into its journal.
+A cancelled run that nobody drives is ended here: that needs no engine, since nothing is executed any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tenuto.adapters.clock import SystemClock
+from tenuto.app.build import Store
+from tenuto.app.finding import resolve_run
+from tenuto.app.runs import ShownRun, is_owned, show_run
+from tenuto.core.canonical import clean, parse
+from tenuto.core.commands import CallModel
+from tenuto.core.content import Content
+from tenuto.core.events import Input
+from tenuto.core.events.run import RunResumed
+from tenuto.core.ids import Digest, Position, RunId
+from tenuto.core.problems import did_you_mean, shorten
+from tenuto.core.requests import CancelRun, Refusal, Request, ResolveCall, admit, request_key, write_request
+from tenuto.core.state import ExecutionState
+from tenuto.core.turn import Turn, take
+from tenuto.errors import FencedError, RefusedRequestError, UsageError
+from tenuto.ports.journal import Fence, Head, StoredRecord
+from tenuto.runtime.loading import load_state
+
+__all__ = ["cancel_run", "read_result", "resolve_call"]
+
+POLL_S = 0.1
+RESULT_BYTES_MAX = 4 << 20
+
+
+async def cancel_run(store: Store, given: str, *, reason: str = "", who: str = "") -> ShownRun:
+    """Cancel a run and wait until it has ended. RefusedRequestError where it had ended already."""
+    run = await resolve_run(store.journal, given)
+    state = await load_state(store.journal, store.contents, run)
+    request = CancelRun(reason=reason, who=who)
+    asked_at_us = SystemClock().now_us()
+    refusal = admit(state, request, asked_at_us=asked_at_us)
+    if isinstance(refusal, Refusal):
+        raise RefusedRequestError(f"run {run} cannot be cancelled: {refusal.why}", fix=f"see `tenuto show {run}`")
+    key = request_key(request, state)
+    await store.journal.ask(run, key, write_request(request))
+    while True:
+        shown = await show_run(store, run)
+        if shown.state.ended:
+            return shown
+        if not shown.owned:
+            try:
+                await _end(store, run, request, key)
+            except FencedError:
+                """Somebody resumed it in this moment, and takes the request from the inbox."""
+        await asyncio.sleep(POLL_S)
+
+
+async def _end(store: Store, run: RunId, request: Request, key: str) -> None:
+    """Drive a run that nobody drives to its cancelled end. FencedError when somebody does."""
+    session = await store.journal.open_session("cancel")
+    try:
+        fence, _ = await store.journal.claim(run, session)
+        state = await load_state(store.journal, store.contents, run)
+        if state.ended:
+            return
+        at = max(SystemClock().now_us(), state.at)
+        resumed = RunResumed(logic=state.logic, max_parallel=state.max_parallel)
+        admitted = admit(state, request, asked_at_us=at)
+        if isinstance(admitted, Refusal):
+            return
+        await _append(store, fence, state, [resumed, admitted], at, key)
+    finally:
+        await session.close()
+
+
+async def _append(store: Store, fence: Fence, state: ExecutionState, inputs: list[Input], at: int, key: str) -> None:
+    """Take inputs into the journal, with what the kernel derives from them. No effect follows."""
+    head = Head(state.seq, state.head)
+    turns: list[Turn] = []
+    for event in inputs:
+        turns.append(take(state, event, at=at))
+        state = turns[-1].state
+    bodies: dict[Digest, bytes] = {}
+    for turn in turns:
+        bodies |= turn.blobs
+        bodies |= {name: body for c in turn.commands if isinstance(c, CallModel) for name, body in c.blobs}
+    await store.contents.put_many(list(bodies.values()))
+    records = [StoredRecord(e.seq, e.hash, e.body) for turn in turns for e in turn.entries]
+    await store.journal.append(fence, head, records, {}, taken=[key])
+
+
+async def resolve_call(
+    store: Store, given: str, call: str, *, done: bool, result: Content | None = None, who: str = ""
+) -> tuple[RunId, Position]:
+    """Say what became of a call in doubt: it was made (and gave `result`), or it was not and is made again.
+
+    RefusedRequestError where the call is not in doubt, or somebody answered before.
+    """
+    run = await resolve_run(store.journal, given)
+    state = await load_state(store.journal, store.contents, run)
+    position = _position(state, call)
+    request = ResolveCall(call=position, done=done, result=result, who=who)
+    found = state.calls.get(position)
+    # A call that was open when the engine died is in doubt as soon as the run is resumed: the answer waits for it.
+    lost = found is not None and found.status == "open" and found.effect in ("once", "idempotent")
+    refusal = admit(state, request, asked_at_us=SystemClock().now_us())
+    if isinstance(refusal, Refusal) and not (lost and not await is_owned(store, run)):
+        raise RefusedRequestError(refusal.why, where=f"run {run}", fix=f"see `tenuto show {run}`")
+    answer = await store.journal.ask(run, request_key(request, state), write_request(request))
+    if not answer.accepted:
+        raise RefusedRequestError(
+            f"the call {position} was answered before", where=f"run {run}", fix=f"go on: `tenuto resume {run}`"
+        )
+    return run, position
+
+
+def _position(state: ExecutionState, given: str) -> Position:
+    """A call by its position, or by the run's id and its position."""
+    name = given.removeprefix(f"{state.run}/")
+    if name in state.calls:
+        return Position(name)
+    waiting = sorted(c.position for c in state.calls.values() if c.status == "doubt")
+    fix = did_you_mean(name, waiting) if waiting else "no call of this run waits for a decision"
+    raise UsageError(f"no call {shorten(name)} is open", where=f"run {state.run}", fix=fix)
+
+
+def read_result(path: Path) -> Content:
+    """A call's result from a file that holds JSON. UsageError."""
+    where = f"--result {path}"
+    try:
+        with path.open("rb") as file:
+            data = file.read(RESULT_BYTES_MAX + 1)
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", where=where, fix="correct the path") from None
+    if len(data) > RESULT_BYTES_MAX:
+        raise UsageError(f"the result is larger than {RESULT_BYTES_MAX} bytes", where=where, fix="shorten it")
+    try:
+        return Content.of(clean(parse(data)))
+    except ValueError as error:
+        raise UsageError(f"the file holds no JSON: {error}", where=where, fix='write for example {"id": 7}') from None

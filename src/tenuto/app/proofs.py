@@ -1,0 +1,89 @@
+"""Proofs over recorded runs: replay and verify. No engine, no sandbox, no model and no network is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tenuto.adapters.clock import SystemClock
+from tenuto.adapters.programs import PythonPrograms
+from tenuto.app.build import Store
+from tenuto.app.config import Settings
+from tenuto.app.driving import read_start
+from tenuto.app.finding import resolve_run
+from tenuto.app.plans import PLAN_PLACE, plan_directory, programs_of, ready_plan
+from tenuto.core.models import ModelProfile
+from tenuto.core.plan import Lock, Plan, Registry
+from tenuto.core.spec import MODEL_DEFAULT, RunSpec
+from tenuto.errors import DamagedStoreError, UsageError
+from tenuto.runtime.replay import ReplayReport, VerifyReport, replay, replay_against, verify
+
+if TYPE_CHECKING:
+    from tenuto.core.agents import AgentSpec
+
+__all__ = ["replay_run", "verify_run"]
+
+
+async def replay_run(settings: Settings, store: Store, given: str, *, against: Path | None = None) -> ReplayReport:
+    """Recompute a run from its record; with `against` under the plan, agents and tools of that directory today."""
+    run = await resolve_run(store.journal, given)
+    started, recorded = await read_start(store, run)
+    if against is None:
+        programs = PythonPrograms([plan_directory(recorded.lock.places, Path(started.repository))])
+        return await replay(store.journal, store.contents, run, programs)
+    spec, programs = await _todays(settings, recorded, against)
+    return await replay_against(store.journal, store.contents, run, spec, programs)
+
+
+async def _todays(settings: Settings, recorded: RunSpec, directory: Path) -> tuple[RunSpec, PythonPrograms]:
+    """What the run's plan file and all it names come to in `directory`."""
+    place = recorded.lock.places.get(PLAN_PLACE)
+    if place is None:
+        raise UsageError("the run's plan is from no file", fix="replay it without --against")
+    ready = await ready_plan(directory / place, directory, sandbox=None, need_sandbox=False)
+    programs = PythonPrograms([ready.directory])
+    code = {name: programs.load(target).code for name, target in programs_of(ready.plan.steps)}
+    known = recorded.lock.profiles
+    names = _model_names(ready.plan, ready.agents, recorded.lock.model)
+    lock = Lock(
+        code=code,
+        model=recorded.lock.model,
+        places=dict(ready.places),
+        profiles={name: known.get(name) or _profile(settings, name) for name in sorted(names)},
+        sandbox=recorded.lock.sandbox,
+    )
+    tools = {spec.name: spec for spec in ready.tools.specs()}
+    return RunSpec(ready.plan, Registry(agents=dict(ready.agents), tools=tools), lock), programs
+
+
+def _model_names(plan: Plan, agents: Mapping[str, AgentSpec], override: str | None) -> set[str]:
+    if override is not None:
+        return {override}
+    named = {step.model for step in plan.steps} | {agent.model for agent in agents.values()}
+    return {name for name in named if name} | {plan.defaults.model or MODEL_DEFAULT}
+
+
+def _profile(settings: Settings, name: str) -> ModelProfile:
+    """What is known here of a model that the run did not use; replay asks it nothing, so unknown is enough."""
+    from tenuto.app.providers import model_directory
+
+    try:
+        return model_directory(settings, SystemClock(), scripts=Path(), recorded={}).profile(name)
+    except UsageError:
+        return ModelProfile(name=name)
+
+
+async def verify_run(store: Store, given: str, *, head: str | None = None) -> VerifyReport:
+    """Check every record and body of a run; `head`, kept elsewhere, also shows a store that was rolled back."""
+    run = await resolve_run(store.journal, given)
+    report = await verify(store.journal, store.contents, run)
+    if head is not None and report.journal_digest != head:
+        hashes = {row.hash async for row in store.journal.read(run)}
+        if head not in hashes:
+            raise DamagedStoreError(
+                "the journal does not hold the head that was exported",
+                where=f"run {run}, head {head[:16]}",
+                fix="restore the store from a copy",
+            )
+    return report

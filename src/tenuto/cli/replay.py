@@ -1,0 +1,98 @@
+"""`tenuto replay RUN`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tenuto.cli.options import settings_for, shared_options, with_store
+from tenuto.cli.output import print_json, say
+from tenuto.errors import ExitCode
+
+if TYPE_CHECKING:
+    from tenuto.app.build import Store
+    from tenuto.runtime.replay import Divergence, ReplayReport
+
+__all__ = ["command"]
+
+DIFF_LINES_MAX = 60
+
+
+@click.command("replay", short_help="Recompute a run from its record.")
+@click.argument("run")
+@click.option(
+    "--against",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Under the plan, agents and tools that are in DIR now.",
+)
+@shared_options()
+def command(run: str, against: str | None, store: str | None, as_json: bool) -> int:
+    """Recompute RUN from its record and compare every byte. Nothing is executed, nothing is asked of a model.
+
+    Exit 5 at the first difference.
+    """
+
+    async def work(opened: Store) -> ReplayReport:
+        from tenuto.app.proofs import replay_run
+
+        settings = settings_for(store=store)
+        return await replay_run(settings, opened, run, against=None if against is None else Path(against))
+
+    report = with_store(store, work)
+    if as_json:
+        print_json(_object(report))
+    else:
+        _show(report, against)
+    return int(ExitCode.OK if report.identical else ExitCode.DIVERGED)
+
+
+def _object(report: ReplayReport) -> dict[str, Any]:
+    divergence = report.divergence
+    return {
+        "run": report.run,
+        "identical": report.identical,
+        "unchecked": list(report.unchecked),
+        "events": report.events,
+        "journal_digest": report.journal_digest,
+        "divergence": None if divergence is None else divergence._asdict(),
+    }
+
+
+def _show(report: ReplayReport, against: str | None) -> None:
+    if report.divergence is not None:
+        for line in _difference(report.divergence):
+            say(line)
+        return
+    same = "identical" if against is None else f"what {against} holds now would do the same"
+    say(f"{same}: {report.run}, {report.events} records, journal {report.journal_digest}")
+    if report.unchecked:
+        say(f"not checked, because their code is not here: {', '.join(report.unchecked)}")
+
+
+def _telling(side: dict[str, Any]) -> dict[str, Any]:
+    """Without the digests that only follow from what people can read."""
+    return {name: value for name, value in side.items() if len(side) < 3 or name not in ("fingerprint", "parts")}
+
+
+def _difference(divergence: Divergence) -> list[str]:
+    """The first difference: where, what, recorded against current."""
+    import difflib
+    import json
+
+    place = f"{divergence.where}: " if divergence.where else ""
+    about = ""
+    if divergence.call or divergence.step:
+        about = f", call {divergence.call}" if divergence.call else f", step {divergence.step}"
+    lines = [f"diverged at record {divergence.seq}{about}", f"  {place}{divergence.what}"]
+    recorded, current = (
+        json.dumps(_telling(side), ensure_ascii=False, indent=2, sort_keys=True).splitlines() if side else []
+        for side in (divergence.recorded, divergence.current)
+    )
+    difference = list(difflib.unified_diff(recorded, current, "recorded", "current", lineterm="", n=2))
+    lines += [f"  {line}" for line in difference[:DIFF_LINES_MAX]]
+    if len(difference) > DIFF_LINES_MAX:
+        lines.append(f"  ... {len(difference) - DIFF_LINES_MAX} more lines; --json has all")
+    return lines

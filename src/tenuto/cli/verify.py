@@ -1,0 +1,35 @@
+"""`tenuto verify RUN`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tenuto.cli.options import shared_options, with_store
+from tenuto.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from tenuto.app.build import Store
+    from tenuto.runtime.replay import VerifyReport
+
+__all__ = ["command"]
+
+
+@click.command("verify", short_help="Check every byte of a run's record.")
+@click.argument("run")
+@click.option("--head", metavar="DIGEST", help="A journal digest kept elsewhere: it must be in the chain.")
+@shared_options()
+def command(run: str, head: str | None, store: str | None, as_json: bool) -> None:
+    """Check the chain of RUN's records and every body they name. Exit 7 at the first damage."""
+
+    async def work(opened: Store) -> VerifyReport:
+        from tenuto.app.proofs import verify_run
+
+        return await verify_run(opened, run, head=head)
+
+    report = with_store(store, work)
+    if as_json:
+        print_json(report._asdict())
+        return
+    say(f"whole: {report.run}, {report.records} records, {report.bodies} bodies, journal {report.journal_digest}")
