@@ -39,6 +39,8 @@ class Amount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 
 NOTHING = Amount()
+"""The one empty amount: arithmetic gives this very object, since a field is left out of a record only where it holds
+its default itself."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -77,7 +79,7 @@ def add(a: Amount, b: Amount) -> Amount:
         return a
     if a is NOTHING:
         return b
-    return Amount(
+    amount = Amount(
         input_tokens=a.input_tokens + b.input_tokens,
         iterations=a.iterations + b.iterations,
         model_calls=a.model_calls + b.model_calls,
@@ -86,12 +88,13 @@ def add(a: Amount, b: Amount) -> Amount:
         tool_calls=a.tool_calls + b.tool_calls,
         usd_micros=a.usd_micros + b.usd_micros,
     )
+    return NOTHING if amount == NOTHING else amount
 
 
 def subtract(a: Amount, b: Amount) -> Amount:
     if b is NOTHING:
         return a
-    return Amount(
+    amount = Amount(
         input_tokens=a.input_tokens - b.input_tokens,
         iterations=a.iterations - b.iterations,
         model_calls=a.model_calls - b.model_calls,
@@ -100,6 +103,7 @@ def subtract(a: Amount, b: Amount) -> Amount:
         tool_calls=a.tool_calls - b.tool_calls,
         usd_micros=a.usd_micros - b.usd_micros,
     )
+    return NOTHING if amount == NOTHING else amount
 
 
 def shortfall(need: Amount, free: Amount, dimensions: tuple[str, ...]) -> Amount:

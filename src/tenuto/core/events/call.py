@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from tenuto.core.budget import NOTHING, Amount
+from tenuto.core.budget import Amount
 from tenuto.core.content import Content
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest, Position
@@ -92,7 +92,7 @@ class ToolCallRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     call: Position
     effect: Effect
     fingerprint: Digest
-    hold: Amount = NOTHING
+    hold: Amount
     key: Digest
     tool: str
     tree: Digest

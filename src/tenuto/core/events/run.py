@@ -58,7 +58,7 @@ class ParkedCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 class RunExhausted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Derived: nothing can be paid any more; the run stops, its calls stay parked. `resume` may go on."""
 
-    free: Amount = NOTHING
+    free: Amount
     parked: tuple[ParkedCall, ...] = ()
     why: Literal["budget", "time"] = "budget"
 
@@ -68,9 +68,9 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
 
     error: str = ""
     failed_step: StepPath | None = None
-    in_doubt: Amount = NOTHING
+    in_doubt: Amount
     outputs: Content | None = None
     result: Digest
-    spent: Amount = NOTHING
+    spent: Amount
     status: Literal["ok", "failed", "cancelled"]
     tree: Digest

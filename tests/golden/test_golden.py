@@ -1,0 +1,97 @@
+"""Journals of every released format replay for ever, on every Python, under every hash seed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tenuto.adapters.stores.memory import InMemoryJournal
+from tenuto.adapters.stores.memory_artifacts import InMemoryArtifactStore
+from tenuto.core.events.run import RunEnded
+from tenuto.core.ids import Digest, RunId
+from tenuto.core.records import GENESIS, decode
+from tenuto.ports.journal import NO_HEAD, Head, StoredRecord
+from tenuto.runtime.contents import Contents
+from tenuto.runtime.loading import checked, fold, load_records, load_spec, load_state
+from tenuto.runtime.replay import replay, verify
+from tenuto.testing.clock import ManualClock
+
+HERE = Path(__file__).parent
+FILES = sorted(HERE.glob("v*/*.jsonl"))
+FOLD = """
+import sys
+sys.path.insert(0, {here!r})
+import asyncio, test_golden
+for path in test_golden.FILES:
+    print(path.name, asyncio.run(test_golden.digest_of_state(path)))
+"""
+
+
+def read(path: Path) -> tuple[dict[Digest, bytes], list[StoredRecord]]:
+    first, *lines = path.read_bytes().splitlines()
+    blobs = {Digest(name): base64.b64decode(body) for name, body in json.loads(first)["blobs"].items()}
+    prev, rows = GENESIS, []
+    for seq, line in enumerate(lines):
+        record = decode(line)
+        row = StoredRecord(seq, record.hash, line)
+        checked(RunId(path.stem), row, prev, seq)
+        prev = record.hash
+        rows.append(row)
+    return blobs, rows
+
+
+async def opened(path: Path) -> tuple[InMemoryJournal, Contents, RunId]:
+    blobs, rows = read(path)
+    journal = InMemoryJournal(ManualClock())
+    run = RunId(path.stem)
+    session = await journal.open_session("test")
+    fence = await journal.create(run, session, rows[:1], blobs)
+    if rows[1:]:
+        await journal.append(fence, Head(0, rows[0].hash), rows[1:], {})
+    return journal, Contents(journal, InMemoryArtifactStore()), run
+
+
+async def digest_of_state(path: Path) -> str:
+    journal, contents, run = await opened(path)
+    state = await load_state(journal, contents, run)
+    return f"{state.result} {state.head} {state.spent}"
+
+
+def test_there_are_golden_journals() -> None:
+    assert {path.stem for path in FILES} >= {"team", "python", "budget", "crash"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+async def test_a_golden_journal_verifies_and_replays(path: Path) -> None:
+    journal, contents, run = await opened(path)
+    report = await replay(journal, contents, run)
+    assert report.divergence is None
+    assert report.identical
+    verified = await verify(journal, contents, run)
+    assert verified.records == report.events > 5
+    _, records = await load_records(journal, contents, run)
+    state = fold(await load_spec(contents, records[0]), records)
+    last = records[-1].event
+    assert isinstance(last, RunEnded)
+    assert state.result == last.result
+    assert state.status == "ok"
+    assert (await journal.head(run)) != NO_HEAD
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "4711"])
+def test_the_fold_does_not_depend_on_the_hash_seed(seed: str) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "TZ": "Asia/Kathmandu", "LC_ALL": "C"}
+    script = FOLD.format(here=str(HERE))
+    run = [sys.executable, "-c", script]
+    here = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+    again = subprocess.run(
+        run, env={**os.environ, "PYTHONHASHSEED": "99"}, capture_output=True, text=True, check=True
+    )
+    assert here.stdout == again.stdout
+    assert len(here.stdout.splitlines()) == len(FILES)
