@@ -51,7 +51,7 @@ async def team(engine: PlanExecutionEngine, repository: Path) -> None:
         prompt(
             "flaky",
             "Try",
-            model="mock:flaky?fail=0.6",
+            model="mock:flaky?fail=1&retry_after_ms=5",
             retry=Retry(attempts=3, backoff_ms=1, tries=3),
             on_error="continue",
         ),
