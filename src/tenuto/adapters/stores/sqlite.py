@@ -15,8 +15,9 @@ from tenuto.adapters.stores import refusals
 from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.adapters.stores.sqlite_errors import damaged
 from tenuto.adapters.stores.sqlite_reader import Reader
+from tenuto.adapters.stores.sqlite_segments import place_of, unpack
 from tenuto.adapters.stores.sqlite_sessions import SessionRegistry
-from tenuto.adapters.stores.sqlite_transaction import RunRow, Transaction, is_text, place_of
+from tenuto.adapters.stores.sqlite_transaction import RunRow, Transaction, is_text
 from tenuto.adapters.stores.sqlite_writer import Writer
 from tenuto.core.ids import Digest, RunId
 from tenuto.errors import UsageError
@@ -120,7 +121,7 @@ class SqliteJournal(Journal):
         def job(txn: Transaction) -> None:
             row = _owned(txn, fence)
             if row.head != expected:
-                if not _stored_already(txn, row, records):
+                if not _stored_already(txn, row, records, self._path):
                     raise refusals.head_moved(fence.run, expected, row.head)
             else:
                 txn.add_records(row, records)
@@ -221,7 +222,7 @@ class SqliteJournal(Journal):
                 return
             row = _owned(txn, fence)
             low, high = place_of(row.num, 0), place_of(row.num + 1, 0)
-            txn.execute("DELETE FROM records WHERE place >= ? AND place < ?", (low, high))
+            txn.execute("DELETE FROM segments WHERE place >= ? AND place < ?", (low, high))
             txn.execute("DELETE FROM snapshots WHERE num = ?", (row.num,))
             txn.execute("DELETE FROM inbox WHERE num = ?", (row.num,))
             txn.execute("UPDATE runs SET deleted_us = ?, owner = NULL WHERE num = ?", (self._clock.now_us(), row.num))
@@ -275,9 +276,19 @@ def _owned(txn: Transaction, fence: Fence) -> RunRow:
     return row
 
 
-def _stored_already(txn: Transaction, row: RunRow, records: Sequence[StoredRecord]) -> bool:
-    low, high = place_of(row.num, records[0].seq), place_of(row.num, records[-1].seq)
-    stored = txn.execute(
-        "SELECT hash FROM records WHERE place BETWEEN ? AND ? ORDER BY place", (low, high)
-    ).fetchall()
-    return [hashed for (hashed,) in stored] == [bytes.fromhex(record.hash) for record in records]
+def _stored_already(txn: Transaction, row: RunRow, records: Sequence[StoredRecord], path: Path) -> bool:
+    seq, last = records[0].seq, records[-1].seq
+    stored: list[Digest] = []
+    segments = txn.execute(
+        "SELECT place, entries, body FROM segments WHERE place BETWEEN ? AND ? ORDER BY place",
+        (place_of(row.num, seq), place_of(row.num, max(row.head.seq, 0))),
+    )
+    for segment in segments:
+        try:
+            found = unpack(*segment)
+        except ValueError as error:
+            raise damaged(path, str(error)) from error
+        stored.extend(record.hash for record in found if seq <= record.seq <= last)
+        if found[-1].seq >= last:
+            break
+    return stored == [record.hash for record in records]

@@ -15,27 +15,29 @@ from tenuto.adapters.stores import refusals
 from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.adapters.stores.sqlite_errors import damaged, translated
 from tenuto.adapters.stores.sqlite_schema import connect, prepare
-from tenuto.adapters.stores.sqlite_transaction import RUN_QUERY, SEQ_BITS, RunRow, head_in, is_text, place_of
+from tenuto.adapters.stores.sqlite_segments import place_of, unpack
+from tenuto.adapters.stores.sqlite_transaction import RUN_QUERY, RunRow, head_in, is_text
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest, RunId
-from tenuto.errors import StorageError
+from tenuto.errors import DamagedStoreError, StorageError
 from tenuto.ports.journal import Head, InboxRow, RunEntry, StoredRecord, StoredSnapshot
 
 __all__ = ["Reader"]
 
-RECORDS_PER_QUERY = 512
+SEGMENTS_PER_QUERY = 128
 """A reader holds no transaction open between two of these, so it never keeps the log from being merged."""
 BLOBS_PER_QUERY = 256
 
-_RECORDS = (
-    f"SELECT place, hash, body FROM records WHERE place BETWEEN ? AND ? ORDER BY place LIMIT {RECORDS_PER_QUERY}"
-)
+_SEGMENTS = "SELECT place, entries, body FROM segments WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?"
 _RUNS = """
-SELECT r.num, r.run, r.epoch, r.owner, s.until_us, s.lost, a.place, a.hash, a.body, z.place, z.hash, z.body
+SELECT r.num, r.run, r.epoch, r.owner, s.until_us, s.lost, a.place, a.entries, a.body, z.place, z.entries, z.body
 FROM runs r
-LEFT JOIN records a ON a.place = r.num << 32
-LEFT JOIN records z ON z.place = (
-    SELECT place FROM records WHERE place BETWEEN r.num << 32 AND (r.num << 32) + 4294967295
+LEFT JOIN segments a ON a.place = (
+    SELECT place FROM segments WHERE place BETWEEN r.num << 32 AND (r.num << 32) + 4294967295
+    ORDER BY place LIMIT 1
+)
+LEFT JOIN segments z ON z.place = (
+    SELECT place FROM segments WHERE place BETWEEN r.num << 32 AND (r.num << 32) + 4294967295
     ORDER BY place DESC LIMIT 1
 )
 LEFT JOIN sessions s ON s.name = r.owner
@@ -84,23 +86,35 @@ class Reader:
         last = row.head.seq if upto is None else min(upto, row.head.seq)
         seq = max(after, -1) + 1
         while seq <= last:
-            rows = self._query(_RECORDS, (place_of(row.num, seq), place_of(row.num, last)))
+            # Each segment has a record at least; the last that is wanted may lie in the middle of one.
+            most = min(last - seq + 1, SEGMENTS_PER_QUERY)
+            rows = self._query(_SEGMENTS, (place_of(row.num, seq), place_of(row.num, row.head.seq), most))
             if not rows:
                 self.run(run)  # refuses where the run was deleted meanwhile
-                raise damaged(self._path, f"the journal of run {run} has no record {seq}")
-            for stored, hashed, body in rows:
-                record = self._record(run, stored, hashed, body, seq)
-                if noted is not None and seq == noted.seq and record.hash != noted.hash:
-                    raise self._heads.loss(run, noted, seq)
-                yield record
-                seq += 1
+                raise self._gap(run, seq)
+            for segment in rows:
+                records = self._unpacked(run, *segment)
+                skipped = seq - records[0].seq
+                if skipped < 0 or records[-1].seq < seq:
+                    raise self._gap(run, seq)
+                if noted is not None and seq <= noted.seq <= records[-1].seq:
+                    self._heads.check(run, noted, _head_of(records[noted.seq - records[0].seq]))
+                if skipped or records[-1].seq > last:
+                    records = records[skipped : last - records[0].seq + 1]
+                for record in records:
+                    yield record
+                seq = records[-1].seq + 1
+                if seq > last:
+                    return
 
     def runs(self, lives: Callable[..., bool]) -> Sequence[RunEntry]:
         entries = []
         for row in self._query(_RUNS):
             _, run, epoch, owner, until_us, lost = row[:6]
-            first = self._record(run, row[6], row[7], row[8], 0)
-            last = self._record(run, row[9], row[10], row[11], None)
+            first = self._unpacked(run, *row[6:9])[0]
+            if first.seq != 0:
+                raise self._gap(run, 0)
+            last = self._unpacked(run, *row[9:12])[-1]
             owned = until_us is not None and lives(owner, until_us, lost=bool(lost))
             entries.append(RunEntry(run, epoch, first, last, owned))
         return entries
@@ -141,13 +155,16 @@ class Reader:
         num = self._numbers.get(run)
         return None if num is None else self._heads.read(num, run)
 
-    def _record(self, run: RunId, stored: Any, hashed: Any, body: Any, seq: int | None) -> StoredRecord:
-        found = None if stored is None else stored & ((1 << SEQ_BITS) - 1)
-        if found is None or (seq is not None and found != seq):
-            raise damaged(self._path, f"the journal of run {run} has no record {seq}")
-        if type(hashed) is not bytes or len(hashed) != 32 or type(body) is not bytes:
-            raise damaged(self._path, f"record {found} of run {run} is not what was written")
-        return StoredRecord(found, Digest(hashed.hex()), body)
+    def _unpacked(self, run: RunId, place: Any, entries: Any, body: Any) -> list[StoredRecord]:
+        if place is None:
+            raise self._gap(run, 0)
+        try:
+            return unpack(place, entries, body)
+        except ValueError as error:
+            raise damaged(self._path, f"{error} (run {run})") from error
+
+    def _gap(self, run: RunId, seq: int) -> DamagedStoreError:
+        return damaged(self._path, f"the journal of run {run} has no record {seq}")
 
     def _query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with self._lock, translated(self._path):
@@ -159,3 +176,7 @@ class Reader:
                 prepare(self._path, self._busy_ms)
                 self._connection = connect(self._path, self._busy_ms, writes=False)
             return self._connection.execute(sql, parameters).fetchall()
+
+
+def _head_of(record: StoredRecord) -> Head:
+    return Head(record.seq, record.hash)

@@ -14,23 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from tenuto.adapters.stores.sqlite_errors import damaged
+from tenuto.adapters.stores.sqlite_segments import HASHES_AT_END, last_of, pack, place_of
 from tenuto.core.ids import Digest, RunId
 from tenuto.ports.journal import NO_HEAD, Head, StoredRecord
 
-__all__ = ["RUN_QUERY", "SEQ_BITS", "RunRow", "Transaction", "head_in", "is_text", "place_of"]
+__all__ = ["RUN_QUERY", "RunRow", "Transaction", "head_in", "is_text"]
 
-SEQ_BITS = 32
 ROWS_MAX = 32
 """Rows of one INSERT: each count up to this one has its own prepared statement."""
 
-RUN_QUERY = """
-SELECT r.num, r.epoch, r.owner, r.deleted_us, c.place, c.hash FROM runs r LEFT JOIN records c ON c.place = (
-    SELECT place FROM records WHERE place BETWEEN r.num << 32 AND (r.num << 32) + 4294967295
+RUN_QUERY = f"""
+SELECT r.num, r.epoch, r.owner, r.deleted_us, c.place, {HASHES_AT_END.format("c")}
+FROM runs r LEFT JOIN segments c ON c.place = (
+    SELECT place FROM segments WHERE place BETWEEN r.num << 32 AND (r.num << 32) + 4294967295
     ORDER BY place DESC LIMIT 1
 ) WHERE r.run = ?
 """
-_RECORDS = tuple(
-    f"INSERT INTO records (place, epoch, hash, body) VALUES {', '.join(['(?, ?, ?, ?)'] * rows)}"
+_SEGMENTS = tuple(
+    f"INSERT INTO segments (place, epoch, entries, body) VALUES {', '.join(['(?, ?, ?, ?)'] * rows)}"
     for rows in range(ROWS_MAX + 1)
 )
 _BLOBS = tuple(
@@ -51,18 +52,9 @@ class RunRow:
     head: Head
 
 
-def place_of(num: int, seq: int) -> int:
-    return num << SEQ_BITS | seq
-
-
 def head_in(row: Sequence[Any]) -> Head:
     """The head in a row of (num, epoch, owner, deleted_us, place, hash). ValueError where it cannot be one."""
-    last, hashed = row[4], row[5]
-    if last is None:
-        return NO_HEAD
-    if type(hashed) is not bytes or len(hashed) != 32:
-        raise ValueError("a record's hash is not 32 bytes")
-    return Head(last & 0xFFFF_FFFF, Digest(hashed.hex()))
+    return NO_HEAD if row[4] is None else last_of(row[4], row[5])
 
 
 def is_text(name: str) -> bool:
@@ -82,7 +74,7 @@ class Transaction:
         self._path = path
         self._known: dict[RunId, RunRow] = {}
         self._seen_version = -1
-        self._records: list[tuple[int, int, bytes, bytes]] = []
+        self._segments: list[tuple[int, int, bytes, bytes]] = []
         self._blobs: list[tuple[bytes, bytes]] = []
         self.touched: dict[int, RunRow] = {}
         """Runs whose head moved (or that were deleted), for the heads note."""
@@ -101,7 +93,7 @@ class Transaction:
 
     def roll_back(self) -> None:
         self._known.clear()
-        self._records.clear()
+        self._segments.clear()
         self._blobs.clear()
         self.touched = {}
         if self._connection.in_transaction:
@@ -141,9 +133,8 @@ class Transaction:
                 row.owner = None
 
     def add_records(self, row: RunRow, records: Sequence[StoredRecord]) -> None:
-        base = row.num << SEQ_BITS
-        for record in records:
-            self._records.append((base | record.seq, row.epoch, bytes.fromhex(record.hash), record.body))
+        for last, entries, body in pack(records):
+            self._segments.append((place_of(row.num, last), row.epoch, entries, body))
         row.head = Head(records[-1].seq, records[-1].hash)
         self.touched[row.num] = row
 
@@ -152,9 +143,9 @@ class Transaction:
             self._blobs.append((bytes.fromhex(name), body))
 
     def _flush(self) -> None:
-        if self._records:
-            rows, self._records = self._records, []
-            self._insert(_RECORDS, rows)
+        if self._segments:
+            rows, self._segments = self._segments, []
+            self._insert(_SEGMENTS, rows)
         if self._blobs:
             pairs, self._blobs = self._blobs, []
             self._insert(_BLOBS, pairs)

@@ -7,13 +7,15 @@ CREATE TABLE runs (
     deleted_us INTEGER
 );
 
--- place = num * 2^32 + seq. Not the key itself: rows keyed by place would make runs that append at the same time
--- write a page each, where they now share the last one (measured: twice the processor time of a commit).
-CREATE TABLE records (
+-- A row holds the records of one append, or a part of them if they are many. place = num * 2^32 + seq of the last
+-- one; entries: for each record its length (4 bytes, little-endian) and its SHA-256; body: the records themselves.
+-- The place is not the key itself: rows keyed by it would make runs that append at the same time write a page each,
+-- where they now share the last one (measured: twice the processor time of a commit).
+CREATE TABLE segments (
     id INTEGER PRIMARY KEY,
     place INTEGER NOT NULL UNIQUE,
     epoch INTEGER NOT NULL,
-    hash BLOB NOT NULL,
+    entries BLOB NOT NULL,
     body BLOB NOT NULL
 );
 
