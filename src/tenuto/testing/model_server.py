@@ -68,13 +68,17 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountedCall:
-    """One request that is billed: `number` counts all requests from 1, `body` is the digest of what was sent."""
+    """One request that is billed: `number` counts all requests from 1, `body` is the digest of what was sent.
+
+    `seed` is the sampling seed that was asked for; an engine derives it from a call's position, so it names the call.
+    """
 
     body: str
     fault: str
     input_tokens: int
     number: int
     output_tokens: int
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +234,7 @@ class CountingModelServer:
                 input_tokens=usage["prompt_tokens"],
                 number=number,
                 output_tokens=usage["completion_tokens"],
+                seed=json.loads(body).get("seed"),
             )
         )
         async with self._news:
