@@ -20,6 +20,7 @@ from tenuto.core.merging import MergeConflict
 from tenuto.core.plan import Plan, Retry, Step
 from tenuto.core.state import AgentFrame
 from tenuto.core.tools import ToolSpec
+from tenuto.runtime.context import AskError
 from tenuto.testing.builders import StepFunction, agent, command, plan, program, prompt, tool_spec
 from tenuto.testing.kernel import KernelRun, asks
 
@@ -39,14 +40,14 @@ AGENTS: tuple[AgentSpec, ...] = (
 )
 
 
-async def fan(ctx: Any, inputs: Any) -> Any:
+async def fan(ctx: Any, _inputs: Any) -> Any:
     """Three lanes, one of which asks an agent; then a tool."""
 
     async def lane(number: int) -> Any:
         if number == 1:
             try:
                 return await ctx.ask("worker", f"task {number}")
-            except Exception as error:
+            except AskError as error:
                 return f"failed: {type(error).__name__}"
         first = await ctx.model(f"lane {number}")
         return await ctx.model(first, "again")
@@ -56,7 +57,7 @@ async def fan(ctx: Any, inputs: Any) -> Any:
     return values
 
 
-async def nest(ctx: Any, inputs: Any) -> Any:
+async def nest(ctx: Any, _inputs: Any) -> Any:
     """A gather in a gather, whose lanes change trees."""
 
     async def inner(name: str) -> Any:
@@ -66,7 +67,7 @@ async def nest(ctx: Any, inputs: Any) -> Any:
     return {"left": left, "right": right}
 
 
-async def brittle(ctx: Any, inputs: Any) -> Any:
+async def brittle(ctx: Any, _inputs: Any) -> Any:
     """Fails unless the model says something of even length."""
     text = await ctx.model("Even or odd?")
     if len(text) % 2:
@@ -74,11 +75,11 @@ async def brittle(ctx: Any, inputs: Any) -> Any:
     return await ctx.ask("plain", {"say": text})
 
 
-async def lonely(ctx: Any, inputs: Any) -> Any:
+async def lonely(ctx: Any, _inputs: Any) -> Any:
     """Asks an agent that does not exist, and goes on."""
     try:
         return await ctx.ask("nobody", "anything")
-    except Exception as error:
+    except AskError as error:
         return await ctx.model(str(error), agent="poor")
 
 
@@ -153,7 +154,8 @@ class World:
                 if random.Random(f"{self._seed} {found}").random() < self._trouble / 3:
                     return run.merged(name, None, MergeConflict(path="f", steps=("a", "b")))
                 return run.merged(name, f"T{found[:8]}")
-        raise AssertionError(f"the world has no answer to {command}")
+            case _:
+                raise AssertionError(f"the world has no answer to {command}")
 
     def _model(self, run: KernelRun, name: str, command: CallModel, draw: random.Random) -> list[str]:
         if draw.random() < self._trouble:
