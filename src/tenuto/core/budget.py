@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["DIMENSIONS", "NOTHING", "Account", "Amount", "Limits", "add", "at_least", "shortfall", "subtract"]
+__all__ = ["DIMENSIONS", "NOTHING", "Account", "Amount", "Limits", "add", "shortfall", "subtract"]
 
 DIMENSIONS = (
     "tokens",
@@ -110,8 +110,3 @@ def shortfall(need: Amount, free: Amount, dimensions: tuple[str, ...]) -> Amount
     """What is missing in `free` to pay `need`, looking at the limited dimensions only."""
     missing = {d: getattr(need, d) - getattr(free, d) for d in dimensions if getattr(need, d) > getattr(free, d)}
     return Amount(**missing) if missing else NOTHING
-
-
-def at_least(a: Amount, dimensions: tuple[str, ...]) -> bool:
-    """Whether no listed dimension is negative: what must hold for every free amount."""
-    return all(getattr(a, d) >= 0 for d in dimensions)

@@ -8,7 +8,7 @@ from immutables import Map
 from msgspec.structs import replace
 
 from tenuto.core import agenda as queueing
-from tenuto.core.budget import NOTHING, add, subtract
+from tenuto.core.budget import NOTHING, add, shortfall, subtract
 from tenuto.core.content import Content
 from tenuto.core.events.call import (
     CallInDoubt,
@@ -84,7 +84,11 @@ def _opened(
     accounts = state.accounts
     account = accounts.get(call.account)
     if account is not None:
-        accounts = accounts.set(call.account, hold(account, subtract(event.hold, held)))
+        more = subtract(event.hold, held)
+        lack = shortfall(more, account.free, state.spec.limited)
+        if lack != NOTHING:
+            raise AssertionError(f"{event.call} holds more than its account has free, by {lack}")
+        accounts = accounts.set(call.account, hold(account, more))
     state = replace(
         state,
         accounts=accounts,
