@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tenuto.ports.tools import Sandbox, Tool
     from tenuto.runtime.engine import PlanExecutionEngine
 
-__all__ = ["Store", "build_engine", "build_toolbox", "choose_sandbox", "open_store", "open_workspace"]
+__all__ = ["Store", "build_engine", "build_toolbox", "choose_sandbox", "make_store", "open_store", "open_workspace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,9 @@ class Store:
 
 
 def open_store(settings: Settings, *, create: bool = False) -> Store:
-    """Open the store of these settings. Without `create` a missing one is a UsageError and none is made."""
+    """Open the store of these settings. A missing one is a UsageError, or with `create` made by `make_store`."""
     path = settings.store
-    if create:
-        _make_store(path)
-    elif not (path / "journal.db").exists():
+    if not create and not (path / "journal.db").exists():
         what = "is no store of runs" if path.exists() else "there is no store of runs"
         raise UsageError(what, where=str(path), fix="start a run first (`tenuto run PLAN`), or name it by --store")
     journal = SqliteJournal(path / "journal.db", SystemClock())
@@ -53,8 +51,8 @@ def open_store(settings: Settings, *, create: bool = False) -> Store:
     return Store(path, journal, artifacts, Contents(journal, artifacts))
 
 
-def _make_store(path: Path) -> None:
-    """The directory, and in it the rule that keeps it out of git."""
+def make_store(path: Path) -> None:
+    """Make the store's directory, and in it the rule that keeps it out of git. Idempotent. StorageError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         ignore = path / ".gitignore"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tenuto.app.build import Store, build_engine, build_toolbox, choose_sandbox
+from tenuto.app.build import Store, build_engine, build_toolbox, choose_sandbox, make_store
 from tenuto.app.config import Settings
 from tenuto.app.finding import check_run_id, new_run_id, resolve_run
 from tenuto.app.plans import ReadyPlan, plan_directory, ready_plan
@@ -90,6 +90,7 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
     run = new_run_id(ready.plan.name) if options.run is None else check_run_id(options.run)
     await _refuse_existing(store, run)
     inputs = check_inputs(ready.plan, options.inputs)
+    make_store(store.path)
     engine = _engine(settings, store, ready)
     try:
         commit = await read_head(repository, settings.variables)
@@ -189,7 +190,7 @@ def _repository(path: Path) -> Path:
 
 
 async def _refuse_existing(store: Store, run: RunId) -> None:
-    if any(entry.run == run for entry in await store.journal.runs()):
+    if (store.path / "journal.db").exists() and any(entry.run == run for entry in await store.journal.runs()):
         raise UsageError(
             f"the run {shorten(run)} exists already", fix=f"choose another id, or continue it: `tenuto resume {run}`"
         )

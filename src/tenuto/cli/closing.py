@@ -34,8 +34,26 @@ def next_commands(state: ExecutionState, flag: str) -> list[str]:
             calls = sorted(c.position for c in state.calls.values() if c.status == "doubt")
             return [f"tenuto resolve {run} {calls[0]} --done{flag}   # or --not-done"] if calls else []
         case "exhausted":
-            return [f"tenuto budget {run}{flag}", f"tenuto resume {run} --add-budget tokens=100000{flag}"]
+            more = "".join(f" --add-budget {amount}" for amount in _missing(state))
+            return [f"tenuto resume {run}{more}{flag}", f"tenuto budget {run}{flag}"]
         case "running":
             return [f"tenuto resume {run}{flag}"]
         case _:
             return [f"tenuto show {run}{flag}"]
+
+
+def _missing(state: ExecutionState) -> list[str]:
+    """What the parked calls lack of every limited dimension, as `--add-budget` takes it."""
+    if state.why == "time":
+        return ["time=10m"]
+    parked = [call for call in state.calls.values() if call.status == "parked"]
+    found = []
+    for dimension in state.spec.plan.budget.limited:
+        need = sum(getattr(call.need, dimension) for call in parked)
+        limit = getattr(state.spec.plan.budget, dimension) + getattr(state.limits_added, dimension)
+        lacking = need - (limit - getattr(state.spent, dimension))
+        if lacking > 0 and dimension == "usd_micros":
+            found.append(f"usd={-(-lacking // 10_000) / 100:.2f}")
+        elif lacking > 0:
+            found.append(f"{dimension}={lacking}")
+    return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tenuto.app.build import Store, open_store
 from tenuto.app.config import Settings, read_settings
 from tenuto.app.driving import Drive, Stopper
-from tenuto.cli.output import print_json, tell
+from tenuto.cli.output import print_json, say, tell
 from tenuto.cli.progress import make_progress
 from tenuto.core.ids import RunId
 from tenuto.core.report import exit_code, report
@@ -42,7 +42,8 @@ def drive_command(settings: Settings, work: Work, *, as_json: bool, create: bool
         def name(run: RunId) -> None:
             named.append(run)
             if not as_json:
-                tell(f"run {run}")
+                say(f"run {run}")
+                sys.stdout.flush()
 
         drive = Drive(listen=progress.hear, named=name, stopper=stopper)
         state = asyncio.run(_guarded(settings, work, drive, create=create))
@@ -56,7 +57,7 @@ def drive_command(settings: Settings, work: Work, *, as_json: bool, create: bool
         from tenuto.cli.closing import closing_lines
 
         for line in closing_lines(state, flag):
-            tell(line)
+            say(line)
     return int(exit_code(state))
 
 
@@ -103,4 +104,7 @@ def _interrupted(state: ExecutionState | None, *, as_json: bool, flag: str) -> i
 def store_flag(settings: Settings) -> str:
     """` --store DIR` where a command without it would look elsewhere, else nothing."""
     usual = read_settings(Path(), {}, settings.variables).store
-    return "" if usual == settings.store else f" --store {shlex.quote(os.path.relpath(settings.store))}"
+    if usual == settings.store:
+        return ""
+    near = os.path.relpath(settings.store)
+    return f" --store {shlex.quote(str(settings.store) if near.startswith('..') else near)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -38,7 +39,12 @@ class LiveProgress:
         self._ended: dict[str, int] = {}
         self._models: dict[str, str] = {}
         self._console = Console(file=stream, no_color=not colour, highlight=False)
-        self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=6, transient=False)
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._draw,
+            refresh_per_second=6,
+            redirect_stdout=sys.stdout.isatty(),
+        )
 
     def hear(self, published: Published) -> None:
         """Take in one record; cheap, since a run may have thousands a second."""
@@ -77,7 +83,9 @@ class LiveProgress:
             table.add_row(
                 *(Text(printable(cell), style=COLOURS.get(step.status, "")) for cell in self._row(state, step, at_us))
             )
-        lines = [Text(printable(line), style="dim") for line in budget_lines(state)]
+        lines = [
+            Text(printable(line), style="dim", no_wrap=True, overflow="ellipsis") for line in budget_lines(state)
+        ]
         if len(shown) < len(steps):
             ended = sum(step.ended for step in steps)
             lines.insert(0, Text(f"{len(steps)} steps, {ended} ended", style="dim"))

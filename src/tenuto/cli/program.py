@@ -75,11 +75,16 @@ def run_program(arguments: list[str] | None = None) -> NoReturn:
     as_json = "--json" in given
     verbose = "-v" in given or "--verbose" in given
     try:
-        code = program.main(given, "tenuto", standalone_mode=False)
+        # Not `main`: it has its own ideas of exit codes and of pipes that were closed.
+        with program.make_context("tenuto", list(given)) as context:
+            code = program.invoke(context)
         sys.stdout.flush()
-        sys.exit(int(code) if isinstance(code, int) else 0)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(int(ExitCode.USAGE))
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
         fix = f"see `{where or 'tenuto'} --help`"
