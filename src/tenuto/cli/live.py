@@ -11,7 +11,7 @@ from tenuto.cli.output import printable
 from tenuto.cli.picture import SIGNS, budget_lines
 from tenuto.core.events.call import ModelCallRequested
 from tenuto.core.events.step import StepStarted
-from tenuto.core.report import step_report
+from tenuto.core.report import step_result
 from tenuto.core.state import ExecutionState, StepState
 from tenuto.runtime.published import Published
 
@@ -92,19 +92,19 @@ class LiveProgress:
         return Group(table, *lines)
 
     def _row(self, state: ExecutionState, step: StepState, at_us: int) -> tuple[str, ...]:
-        told = step_report(state, step)
+        told = step_result(state, step)
         depth = 0 if step.parent is None and step.asked_by is None else 1
         begun = self._started.get(step.path)
         until = self._ended.get(step.path, at_us) if step.ended else at_us
-        spent = told["spent"] or {}
-        money = spent.get("usd_micros", 0)
+        tokens = 0 if told.spent is None else told.spent.tokens
+        money = 0 if told.spent is None else told.spent.usd_micros
         return (
             "  " * depth + f"{SIGNS[step.status]} {step.path}",
             step.status,
-            str(told["agent"] or ""),
+            str(told.agent or ""),
             self._models.get(step.path, ""),
             "" if begun is None else f"{(until - begun) / 1_000_000:.1f} s",
-            f"{spent['tokens']:,} tokens" if spent.get("tokens") else "",
+            f"{tokens:,} tokens" if tokens else "",
             f"${money / 1_000_000:.4f}" if money else "",
         )
 

@@ -8,7 +8,7 @@ from tenuto.app.runs import ShownRun
 from tenuto.cli.amounts import NAMES, shown_amount
 from tenuto.cli.closing import next_commands
 from tenuto.cli.table import cut
-from tenuto.core.report import budget_report, grade, step_report
+from tenuto.core.report import budget_report, grade, step_result
 from tenuto.core.state import ExecutionState, StepState
 
 __all__ = ["budget_lines", "picture", "step_lines"]
@@ -97,18 +97,17 @@ def _branch(state: ExecutionState, children: dict[str, list[StepState]], parent:
 
 
 def _step_line(state: ExecutionState, step: StepState, parent: str) -> str:
-    told = step_report(state, step)
+    told = step_result(state, step)
     name = step.path.removeprefix(parent) if step.parent is not None else step.path
     parts = [f"{SIGNS[step.status]} {name}", step.status]
-    if told["agent"]:
-        parts.append(str(told["agent"]))
+    if told.agent:
+        parts.append(str(told.agent))
     if step.attempt > 1:
         parts.append(f"attempt {step.attempt}")
-    spent = told["spent"] or {}
-    if spent.get("tokens"):
-        parts.append(f"{spent['tokens']:,} tokens")
-    if spent.get("usd_micros"):
-        parts.append(shown_amount("usd_micros", spent["usd_micros"]))
+    if told.spent is not None and told.spent.tokens:
+        parts.append(f"{told.spent.tokens:,} tokens")
+    if told.spent is not None and told.spent.usd_micros:
+        parts.append(shown_amount("usd_micros", told.spent.usd_micros))
     return "  ".join(parts)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 
 from tenuto.core.budget import DIMENSIONS, Amount, add
-from tenuto.core.models import Grade
+from tenuto.core.events.step import Failure
+from tenuto.core.ids import Digest, StepPath
+from tenuto.core.models import Grade, ModelConfig
 from tenuto.core.state import ExecutionState, StepState
 from tenuto.errors import ExitCode
 
-__all__ = ["budget_report", "exit_code", "grade", "report", "status_of", "step_report"]
+__all__ = ["StepResult", "budget_report", "exit_code", "grade", "report", "status_of", "step_result"]
 
 _WORST: tuple[Grade, ...] = ("exact", "pinned", "best effort", "opaque")
 
@@ -55,26 +57,50 @@ def report(state: ExecutionState) -> dict[str, Any]:
         "grade": grade(state),
         "budget": budget_report(state),
         "waiting_for": sorted(c.position for c in state.calls.values() if c.asks_person),
-        "steps": [step_report(state, step) for step in sorted(state.steps.values(), key=lambda s: s.order)],
+        "steps": [
+            msgspec.to_builtins(step_result(state, step))
+            for step in sorted(state.steps.values(), key=lambda s: s.order)
+        ],
     }
 
 
-def step_report(state: ExecutionState, step: StepState) -> dict[str, Any]:
-    """One step as the report lists it."""
+class StepResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run knows of one step: how it stands, what it gave, and what made it.
+
+    `calls` counts positions, not tries. `reused` is for forks: a step of this run was always executed by it.
+    """
+
+    path: StepPath
+    status: str
+    agent: str | None
+    attempts: int
+    step_key: Digest | None
+    output_digest: Digest | None
+    tree_digest: Digest | None
+    reused: bool
+    calls: int
+    error: Failure | None
+    model_config: ModelConfig | None
+    spent: Amount | None
+
+
+def step_result(state: ExecutionState, step: StepState) -> StepResult:
+    """The result of one step as the state knows it now."""
     account = state.accounts.get(step.account)
-    return {
-        "path": step.path,
-        "status": step.status,
-        "agent": _agent_name(state, step),
-        "attempts": step.attempt,
-        "step_key": step.key,
-        "output_digest": None if step.output is None else step.output.digest,
-        "tree_digest": step.out_tree,
-        "reused": False,
-        "calls": len(step.fingerprints),
-        "error": None if step.error is None else {"kind": step.error.kind, "message": step.error.message},
-        "spent": None if account is None else msgspec.to_builtins(account.spent),
-    }
+    return StepResult(
+        path=step.path,
+        status=step.status,
+        agent=_agent_name(state, step),
+        attempts=step.attempt,
+        step_key=step.key,
+        output_digest=None if step.output is None else step.output.digest,
+        tree_digest=step.out_tree,
+        reused=False,
+        calls=len(step.fingerprints),
+        error=step.error,
+        model_config=step.model_config,
+        spent=None if account is None else account.spent,
+    )
 
 
 def _agent_name(state: ExecutionState, step: StepState) -> str | None:

@@ -18,6 +18,7 @@ from tenuto.core.events.call import Part
 from tenuto.core.events.program import Ask
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest, Position, RunId, StepPath
+from tenuto.core.models import ModelConfig
 from tenuto.core.spec import RunSpec
 
 __all__ = [
@@ -136,7 +137,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One step, child, or step of an ask. `verdict` is what the last outcome meant, until a record says so."""
+    """One step, child, or step of an ask. `verdict` is what the last outcome meant, until a record says so.
+    `model_config` holds the pinned parameters of the step's last model call.
+    """
 
     account: str
     answers: dict[str, tuple[Position, Content]] = {}
@@ -154,6 +157,7 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     keys_seen: dict[str, int] = {}
     leaf: Digest | None = None
     missing: int = 0
+    model_config: ModelConfig | None = None
     name: str
     open_calls: int = 0
     order: Order

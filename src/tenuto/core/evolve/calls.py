@@ -68,7 +68,7 @@ def model_call_requested(state: ExecutionState, event: ModelCallRequested) -> Ex
         step = replace(step, frame=frame)
     if event.try_number == 1:
         step = replace(step, fingerprints=(*step.fingerprints, (event.call, event.fingerprint)))
-    return put_step(state, step)
+    return put_step(state, replace(step, model_config=event.config))
 
 
 def _opened(
