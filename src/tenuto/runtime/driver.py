@@ -15,6 +15,7 @@ from typing import Any
 
 from tenuto.core.advances import said
 from tenuto.core.calls import tool_call_again
+from tenuto.core.canonical import digest
 from tenuto.core.commands import CallModel, CallTool, Command, MergeTrees, ReconcileCall, SetTimer
 from tenuto.core.content import INLINE_MAX
 from tenuto.core.decide import idle, outstanding_timers, waits_for_program
@@ -79,7 +80,9 @@ class RunDriver:
         start_program: Callable[[ExecutionState, StepPath], RunningProgram],
         programs: dict[StepPath, RunningProgram],
         grace_us: int,
+        founding: Sequence[bytes] = (),
     ) -> None:
+        """`founding` are the bodies that the run's first record names; they are committed with it."""
         self.state = state
         self._fence = fence
         self._journal = journal
@@ -92,6 +95,7 @@ class RunDriver:
         self._start_program = start_program
         self._programs = programs
         self._grace_us = grace_us
+        self._founding = founding
         self._arrived: deque[Input] = deque()
         self._asked: deque[tuple[str, int, Request]] = deque()
         self._waker: asyncio.Future[None] | None = None
@@ -208,7 +212,9 @@ class RunDriver:
         records = [StoredRecord(e.seq, e.hash, e.body) for turn in turns for e in turn.entries]
         small: dict[Digest, bytes] = {}
         large: list[bytes] = []
-        for name, body in _bodies_of(turns):
+        founding = [(digest(body), body) for body in self._founding]
+        self._founding = ()
+        for name, body in [*founding, *_bodies_of(turns)] if founding else _bodies_of(turns):
             if len(body) > INLINE_MAX:
                 large.append(body)
             else:

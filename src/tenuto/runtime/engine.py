@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -142,8 +142,8 @@ class PlanExecutionEngine:
             seed=seed or run_seed(run),
             tree=tree,
         )
-        await self.contents.put_many([write_body(spec.plan), write_body(spec.registry), write_body(spec.lock)])
-        return await self._drive(start(spec), None, first, {})
+        founding = (write_body(spec.plan), write_body(spec.registry), write_body(spec.lock))
+        return await self._drive(start(spec), None, first, {}, founding)
 
     async def resume(
         self,
@@ -194,7 +194,12 @@ class PlanExecutionEngine:
         return await self._drive(state, fence, first, programs)
 
     async def _drive(
-        self, state: ExecutionState, fence: Fence | None, first: Input, programs: dict[StepPath, RunningProgram]
+        self,
+        state: ExecutionState,
+        fence: Fence | None,
+        first: Input,
+        programs: dict[StepPath, RunningProgram],
+        founding: Sequence[bytes] = (),
     ) -> ExecutionState:
         session = await self._open_session()
         run = first.run if isinstance(first, RunStarted) else state.run
@@ -213,6 +218,7 @@ class PlanExecutionEngine:
             start_program=self._start_program,
             programs=programs,
             grace_us=self._grace_us,
+            founding=founding,
         )
         self._drivers[run] = driver
         try:
