@@ -17,7 +17,7 @@ steps:
   pick:
     foreach: [tree, river]
     prompt: "Is a ${{ item }} alive?"
-    output: { type: object, required: [alive], properties: { alive: { enum: ["yes", "no"] } }, additionalProperties: false }
+    output: { type: object, required: [a], properties: { a: { enum: ["yes", "no"] } }, additionalProperties: false }
   sum: { needs: [ask, pick], prompt: "Repeat: ${{ steps.pick.output }}" }
 outputs: { ask: "${{ steps.ask.output }}", sum: "${{ steps.sum.output }}" }
 """
