@@ -61,7 +61,8 @@ class SqliteJournal(Journal):
         self._path = path
         self._clock = clock
         self._heads = HeadsNote(path.with_name(f"{path.name}.heads"))
-        self._writer = Writer(path, self._heads, busy_ms)
+        self._writer = Writer(path, self._heads, busy_ms, clock)
+        self._latest: RunId | None = None
         self._reader = Reader(path, self._heads, busy_ms)
         self._sessions = SessionRegistry(
             path.with_name(f"{path.name}.sessions"), clock, lease_ttl_us, self._writer, renewing=renewing
@@ -130,6 +131,9 @@ class SqliteJournal(Journal):
             for key in keys:
                 txn.execute("UPDATE inbox SET taken = 1 WHERE num = ? AND key = ?", (row.num, key))
 
+        # Runs that end their waits in the same turn of the loop each believe to be the last one: not alone at all.
+        alone = alone and self._latest == fence.run
+        self._latest = fence.run
         await self._writer.submit(job, alone=alone)
 
     def read(self, run: RunId, *, after: int = -1, upto: int | None = None) -> AsyncIterator[StoredRecord]:

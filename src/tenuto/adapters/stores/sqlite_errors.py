@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tenuto.errors import DamagedStoreError, StorageError
 
-__all__ = ["breaks_store", "damaged", "storage_error", "translated"]
+__all__ = ["breaks_store", "damaged", "is_busy", "storage_error", "translated"]
 
 _PRIMARY = 0xFF
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH})
@@ -36,6 +36,11 @@ def breaks_store(error: sqlite3.Error) -> bool:
     """
     code = _code(error)
     return code == sqlite3.SQLITE_IOERR or code in _DAMAGE
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process, or another connection of this one, had the store locked."""
+    return _code(error) == sqlite3.SQLITE_BUSY
 
 
 def storage_error(error: sqlite3.Error, path: Path) -> StorageError:

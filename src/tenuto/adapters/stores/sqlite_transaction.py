@@ -76,8 +76,14 @@ class Transaction:
         self._seen_version = -1
         self._segments: list[tuple[int, int, bytes, bytes]] = []
         self._blobs: list[tuple[bytes, bytes]] = []
+        self.bytes_staged = 0
+        """Bytes of records and blobs that were ever inserted."""
         self.touched: dict[int, RunRow] = {}
         """Runs whose head moved (or that were deleted), for the heads note."""
+
+    def wait_for_others(self, milliseconds: int) -> None:
+        """How long `begin` waits while another connection has the store locked."""
+        self._connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     def begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -135,12 +141,14 @@ class Transaction:
     def add_records(self, row: RunRow, records: Sequence[StoredRecord]) -> None:
         for last, entries, body in pack(records):
             self._segments.append((place_of(row.num, last), row.epoch, entries, body))
+            self.bytes_staged += len(body)
         row.head = Head(records[-1].seq, records[-1].hash)
         self.touched[row.num] = row
 
     def add_blobs(self, blobs: Mapping[Digest, bytes]) -> None:
         for name, body in blobs.items():
             self._blobs.append((bytes.fromhex(name), body))
+            self.bytes_staged += len(body)
 
     def _flush(self) -> None:
         if self._segments:

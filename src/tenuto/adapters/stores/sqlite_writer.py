@@ -1,7 +1,9 @@
 """Group commit: all writes of a process, from any number of event loops, in as few commits as there can be.
 
-Jobs that arrive while a commit is under way share the next one. A job checks before it changes anything; one that
-is refused drops only itself.
+Jobs of one turn of an event loop share a commit at its end, on its own thread. Where that would make the loop wait
+(a slow disk, another process, another loop, a checkpoint that is due), the writer's thread takes them; jobs that
+arrive meanwhile share the next commit there. A job checks before it changes anything; one that is refused drops
+only itself.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from tenuto.adapters.stores.heads import HeadsNote
-from tenuto.adapters.stores.sqlite_errors import breaks_store, storage_error, translated
-from tenuto.adapters.stores.sqlite_schema import connect, prepare
+from tenuto.adapters.stores.sqlite_errors import breaks_store, is_busy, storage_error, translated
+from tenuto.adapters.stores.sqlite_pace import Pace
+from tenuto.adapters.stores.sqlite_schema import PAGE_BYTES, connect, prepare
 from tenuto.adapters.stores.sqlite_transaction import Transaction
 from tenuto.errors import StorageError, TenutoError
+from tenuto.ports.clock import Clock
 
 __all__ = ["Job", "Writer"]
 
@@ -30,16 +34,24 @@ Ticket = tuple[Job[Any], "asyncio.Future[Any]"]
 Outcome = tuple[Any, Exception | None]
 
 JOBS_MAX = 1_000
-"""Jobs of one commit; the rest waits for the next."""
+"""Jobs of one commit of the thread; the rest waits for the next."""
+CHECKPOINT_BYTES = 8_192_000
+"""A small log is soon written over instead of growing: cheaper than the few more checkpoints cost."""
+PAGES_PER_COMMIT = 4
+"""What a commit writes beside the bytes it was given, about: half-filled pages and those of indexes."""
 
 
 class Writer:
     """Owns the writing connection, which is opened by the first job."""
 
-    def __init__(self, path: Path, heads: HeadsNote, busy_ms: int) -> None:
+    def __init__(self, path: Path, heads: HeadsNote, busy_ms: int, clock: Clock) -> None:
         self._path = path
         self._heads = heads
         self._busy_ms = busy_ms
+        self._clock = clock
+        self._pace = Pace()
+        self._pending: list[Ticket] = []  # of the loop that flushes them at the end of its turn
+        self._pending_loop: asyncio.AbstractEventLoop | None = None
         self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
         self._lock = threading.Lock()  # held for the whole of a commit
         self._queueing = threading.Lock()  # so that nothing is queued behind the end
@@ -50,25 +62,37 @@ class Writer:
         self._refusal: StorageError | None = None
         self._later: deque[Job[None]] = deque()
         self._log: int | None = None
+        self._waits = True
+        self._unmerged = 0  # bytes that went into the log since the last checkpoint, about
 
     async def submit(self, job: Job[Result], *, alone: bool = False) -> Result:
         """Do a job in a commit; durable on return. TenutoError of the job, StorageError where nothing was written.
 
         `alone`: the caller's loop has nothing else to do, so the commit may run on its thread.
         """
-        if alone and self._queue.empty() and self._lock.acquire(blocking=False):
+        if alone and not self._pending and self._queue.empty() and self._lock.acquire(blocking=False):
             try:
-                return self._only(job)
+                return self._only(job, noted=True)
             finally:
                 self._lock.release()
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
         with self._queueing:
             if self._closed:
                 raise self._over()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="tenuto-journal", daemon=True)
-                self._thread.start()
-            self._queue.put((job, future))
+            if self._pending and self._pending_loop is not loop:
+                if self._pending_loop is None or self._pending_loop.is_closed():
+                    tickets, self._pending = self._pending, []
+                    self._hand_over(tickets)
+                self._hand_over([(job, future)])
+            elif self._pending:
+                self._pending.append((job, future))
+            elif self._transaction is None or self._unmerged >= CHECKPOINT_BYTES or not self._pace.on_loop():
+                self._hand_over([(job, future)])
+            else:
+                self._pending.append((job, future))
+                self._pending_loop = loop
+                loop.call_soon(self._flush)
         return await future
 
     def call(self, job: Job[Result]) -> Result:
@@ -84,6 +108,9 @@ class Writer:
         """Finish what was submitted, then refuse. Idempotent."""
         with self._queueing:
             self._closed = True
+            tickets, self._pending = self._pending, []
+            if tickets:
+                self._hand_over(tickets)
             thread, self._thread = self._thread, None
             if thread is not None:
                 self._queue.put(None)
@@ -104,6 +131,37 @@ class Writer:
     def _over(self) -> StorageError:
         return StorageError("the journal was closed", where=str(self._path), fix="open it again")
 
+    def _hand_over(self, tickets: list[Ticket]) -> None:
+        """Let the thread do it. Under `_queueing`."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="tenuto-journal", daemon=True)
+            self._thread.start()
+        for ticket in tickets:
+            self._queue.put(ticket)
+
+    def _flush(self) -> None:
+        """Commit what this turn of the loop has submitted, unless that would mean to wait for somebody."""
+        with self._queueing:
+            tickets, self._pending = self._pending, []
+            if not tickets:
+                return  # taken by `close`, or by the thread
+            free = self._queue.empty() and self._lock.acquire(blocking=False)
+            if not free:
+                self._hand_over(tickets)
+                return
+        try:
+            outcomes = self._commit([job for job, _ in tickets], waits=False, noted=True)
+        finally:
+            self._lock.release()
+        if outcomes is not None:
+            _settle([(future, outcome) for (_, future), outcome in zip(tickets, outcomes, strict=True)])
+            return
+        with self._queueing:
+            if not self._closed:
+                self._hand_over(tickets)
+                return
+        _settle([(future, (None, self._over())) for _, future in tickets])
+
     def _work(self) -> None:
         open_for_more = True
         while open_for_more:
@@ -122,16 +180,28 @@ class Writer:
                         break
                     tickets.append(ticket)
                 outcomes = self._commit([job for job, _ in tickets])
+            assert outcomes is not None, "only a commit that does not wait goes without outcomes"
+            # The lock is free by now, so that who hears of it may commit at once.
             _tell([(future, outcome) for (_, future), outcome in zip(tickets, outcomes, strict=True)])
+            if self._unmerged >= CHECKPOINT_BYTES:
+                with self._lock:
+                    self._checkpoint()
 
-    def _only(self, job: Job[Result]) -> Result:
+    def _only(self, job: Job[Result], *, noted: bool = False) -> Result:
         result: Result
-        result, error = self._commit([job])[0]
+        outcomes = self._commit([job], noted=noted)
+        assert outcomes is not None, "only a commit that does not wait goes without outcomes"
+        self._checkpoint()
+        result, error = outcomes[0]
         if error is not None:
             raise error
         return result
 
-    def _commit(self, jobs: list[Job[Any]]) -> list[Outcome]:
+    def _commit(self, jobs: list[Job[Any]], *, waits: bool = True, noted: bool = False) -> list[Outcome] | None:
+        """Do the jobs in one transaction. None where the store is locked and `waits` is not set: nothing was done.
+
+        `noted`: it runs on a loop's thread, so what it takes shows whether more may.
+        """
         if self._refusal is not None:
             return [(None, self._refusal)] * len(jobs)
         try:
@@ -139,11 +209,17 @@ class Writer:
         except StorageError as error:
             return [(None, error)] * len(jobs)
         try:
-            transaction.begin()
+            if not self._begun(transaction, waits=waits):
+                return None
+            staged = transaction.bytes_staged
             while self._later:
                 _attempt(self._later.popleft(), transaction)
             outcomes = [_attempt(job, transaction) for job in jobs]
+            started_us = self._clock.monotonic_us()
             transaction.commit()
+            if noted:
+                self._pace.note(self._clock.monotonic_us() - started_us, len(jobs))
+            self._unmerged += transaction.bytes_staged - staged + PAGES_PER_COMMIT * PAGE_BYTES
             self._check_log()
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing was written, and every caller must hear of it
             return [(None, self._rolled_back(transaction, error))] * len(jobs)
@@ -151,6 +227,33 @@ class Writer:
             {num: None if row.deleted else (row.run, row.head) for num, row in transaction.touched.items()}
         )
         return outcomes
+
+    def _begun(self, transaction: Transaction, *, waits: bool) -> bool:
+        if waits != self._waits:
+            transaction.wait_for_others(self._busy_ms if waits else 0)
+            self._waits = waits
+        try:
+            transaction.begin()
+        except sqlite3.OperationalError as error:
+            if waits or not is_busy(error):
+                raise
+            return False
+        return True
+
+    def _checkpoint(self) -> None:
+        """Merge the log into the file, when enough is in it.
+
+        SQLite's own checkpoints keep silent about a disk that fails. What was acknowledged is safe in the log until
+        one succeeded, and nothing is added to it after one that failed.
+        """
+        if self._unmerged < CHECKPOINT_BYTES or self._connection is None or self._refusal is not None:
+            return
+        self._unmerged = 0
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            if not is_busy(error):
+                self._refusal = storage_error(error, self._path)
 
     def _check_log(self) -> None:
         """Acknowledge nothing that went into a log which nobody can find.
