@@ -48,7 +48,7 @@ steps:
     on_error: continue
     merge: { prefer: patch }
     effect: once
-    grants: { read: [/usr], write: [out], network: true, env: [HOME], secrets: [key] }
+    grants: { read: [/usr], write: [out], network: true, env: [HOME] }
     retry: { attempts: 2 }
   report: { needs: [test], uses: "python:my.steps:report", with: { all: "${{ steps.test.error }}" } }
 outputs: { report: "${{ steps.report.output }}", fixed: 1 }
@@ -126,7 +126,7 @@ def test_everything_a_plan_file_can_say(directory: Path) -> None:
         on_error="continue",
         merge=MergePolicy(kind="prefer", prefer="patch"),
         effect="once",
-        grants=Grants(read=("/usr",), write=("out",), network=True, env=("HOME",), secrets=("key",)),
+        grants=Grants(read=("/usr",), write=("out",), network=True, env=("HOME",)),
         retry=Retry(attempts=2),
     )
     assert report.work == UsesWork(target="python:my.steps:report")

@@ -137,7 +137,7 @@ def choice(*words: str) -> Kind:
         if not isinstance(value, str) or value not in words:
             fix = did_you_mean(value, words) if isinstance(value, str) else f"use one of: {', '.join(words)}"
             raise Unreadable(f"this is one of {', '.join(words)}, not {described(value)}", fix)
-        return value
+        return words[words.index(value)]  # the word itself: defaults are told by identity when a plan is written
 
     return Kind(read, {"enum": list(words)})
 

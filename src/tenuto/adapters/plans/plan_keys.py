@@ -74,10 +74,9 @@ GRANTS = Shape(
         Field("write", list_of(TEXT, "paths"), "Paths outside the tree that may be written"),
         Field("network", FLAG, "Whether the network may be used"),
         Field("env", list_of(TEXT, "names"), "Environment variables that are passed on"),
-        Field("secrets", list_of(TEXT, "names"), "Secrets that are passed on"),
     ),
     lambda values, _path: Grants(**values),
-    later=("hosts",),
+    later=("hosts", "secrets"),
 )
 
 INPUT = Shape(
