@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tenuto.core.agents import AgentSpec
-from tenuto.core.bodies import write_body
+from tenuto.core.bodies import read_lock, read_plan, read_registry, write_body
 from tenuto.core.budget import NOTHING, Amount, Limits
 from tenuto.core.canonical import clean
 from tenuto.core.content import Content
@@ -304,7 +304,9 @@ class PlanExecutionEngine:
                         f"the plan has a budget in money, but the price of {name} is not known",
                         fix="install tenuto[prices], or limit tokens instead",
                     )
-        return RunSpec(plan, registry, replace(lock, profiles=profiles))
+        lock = replace(lock, profiles=profiles)
+        # As replay will read them: equal values made elsewhere may be written otherwise (defaults left out or not).
+        return RunSpec(read_plan(write_body(plan)), read_registry(write_body(registry)), read_lock(write_body(lock)))
 
     @staticmethod
     def _model_names(plan: Plan, registry: Registry) -> set[str]:
