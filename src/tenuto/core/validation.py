@@ -134,6 +134,10 @@ def _step(step: Step, agents: Mapping[str, AgentSpec], names: Sequence[str], gra
         yield Problem(f"{path}.key", "key has no meaning without foreach", "remove it, or add foreach")
     if step.foreach is None and step.max_parallel is not None:
         yield Problem(f"{path}.max_parallel", "max_parallel has no meaning without foreach", "remove it")
+    if step.output is not None and isinstance(step.work, UsesWork):
+        yield Problem(
+            f"{path}.output", "a Python step checks its own output", "remove output, and raise where it is wrong"
+        )
     if step.model is not None:
         yield from _model(f"{path}.model", step.model)
     if step.retry is not None:
