@@ -14,12 +14,12 @@ from tenuto.app.finding import resolve_run
 from tenuto.core.bodies import read_plan
 from tenuto.core.events.run import RunEnded, RunExhausted, RunStarted
 from tenuto.core.ids import RunId
-from tenuto.core.records import decode
+from tenuto.core.records import GENESIS, Record, decode
 from tenuto.core.report import report, status_of
 from tenuto.core.state import ExecutionState
 from tenuto.errors import TenutoError
 from tenuto.ports.journal import RunEntry, StoredRecord
-from tenuto.runtime.loading import load_state
+from tenuto.runtime.loading import checked, load_state
 
 __all__ = ["RunLine", "ShownRun", "list_runs", "read_events", "show_run", "standing"]
 
@@ -117,15 +117,18 @@ async def is_owned(store: Store, run: RunId) -> bool:
 
 
 async def read_events(store: Store, given: str, *, follow: bool = False) -> AsyncIterator[StoredRecord]:
-    """The stored records of a run, as they are; with `follow` until the run has ended."""
+    """The stored records of a run, as they are; with `follow` until the run has ended.
+
+    DamagedStoreError at the first record that is not what was written, before it is given out.
+    """
     run = await resolve_run(store.journal, given)
-    after = -1
+    after, prev = -1, GENESIS
     while True:
-        last: StoredRecord | None = None
+        last: Record | None = None
         async for row in store.journal.read(run, after=after):
-            after = row.seq
-            last = row
+            last = checked(run, row, prev, after + 1)
+            after, prev = last.seq, last.hash
             yield row
-        if not follow or (last is not None and isinstance(decode(last.body).event, RunEnded)):
+        if not follow or (last is not None and isinstance(last.event, RunEnded)):
             return
         await asyncio.sleep(FOLLOW_S)
