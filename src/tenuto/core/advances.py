@@ -11,7 +11,7 @@ from tenuto.core.ids import Digest
 from tenuto.core.moves import close_account, lane_account, settle_program
 from tenuto.core.state import ExecutionState, ProgramFrame, StepState, Verdict
 
-__all__ = ["advance_digest", "advance_program", "said"]
+__all__ = ["advance_digest", "advance_program", "fold_lanes", "said", "take_tree"]
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -37,7 +37,8 @@ def advance_program(state: ExecutionState, step: StepState, event: StepAdvanced)
     asks = tuple(ask for ask in event.asks if ask.ordinal not in event.closed)
     for ordinal in event.closed:
         if ordinal not in opened:
-            state, frame, step = _close_lanes(state, step, frame, ordinal)
+            state, frame = _close_lanes(state, step, frame, ordinal)
+    step, frame = fold_lanes(step, frame)
     if event.raised is not None:
         step = replace(step, verdict=Verdict(failure=event.raised))
     elif event.returned is not None:
@@ -51,24 +52,33 @@ def advance_program(state: ExecutionState, step: StepState, event: StepAdvanced)
 
 def _close_lanes(
     state: ExecutionState, step: StepState, frame: ProgramFrame, ordinal: str
-) -> tuple[ExecutionState, ProgramFrame, StepState]:
-    gather = frame.gathers[ordinal]
-    prefix = ordinal.rpartition(".")[0]
-    changed: list[Digest] = []
-    for lane in range(gather.lanes):
-        name = f"{ordinal}.{lane}"
-        state = close_account(state, lane_account(step, f"{name}.0"), lane_account(step, ordinal))
-        tree = frame.trees[name]
-        if tree != gather.tree and tree not in changed:
-            changed.append(tree)
+) -> tuple[ExecutionState, ProgramFrame]:
+    """What the lanes have left goes back; their trees wait to be folded, inner gathers before outer ones."""
+    for lane in range(frame.gathers[ordinal].lanes):
+        state = close_account(state, lane_account(step, f"{ordinal}.{lane}.0"), lane_account(step, ordinal))
     open_asks = frame.open_asks
-    if ordinal in open_asks and isinstance(open_asks[ordinal], OpenLanes):
+    if isinstance(open_asks.get(ordinal), OpenLanes):
         open_asks = {o: a for o, a in open_asks.items() if o != ordinal}
-    frame = replace(frame, open_asks=open_asks)
-    if len(changed) == 1:
-        frame = replace(frame, trees={**frame.trees, prefix: changed[0]})
+    return state, replace(frame, merging=(*frame.merging, ordinal), open_asks=open_asks)
+
+
+def fold_lanes(step: StepState, frame: ProgramFrame) -> tuple[StepState, ProgramFrame]:
+    """Take over the trees of closed gathers, up to the first whose lanes' trees must be merged."""
+    while frame.merging:
+        ordinal = frame.merging[0]
+        gather = frame.gathers[ordinal]
+        trees = {frame.trees[f"{ordinal}.{lane}"] for lane in range(gather.lanes)} - {gather.tree}
+        if len(trees) > 1:
+            return step, frame
+        step, frame = take_tree(step, frame, trees.pop() if trees else None)
+    return step, replace(frame, held=(), pending=(*frame.pending, *frame.held))
+
+
+def take_tree(step: StepState, frame: ProgramFrame, tree: Digest | None) -> tuple[StepState, ProgramFrame]:
+    """The tree of the first closed gather is known; None = its lanes changed nothing."""
+    prefix = frame.merging[0].rpartition(".")[0]
+    if tree is not None:
+        frame = replace(frame, trees={**frame.trees, prefix: tree})
         if prefix == "":
-            step = replace(step, out_tree=changed[0])
-    elif changed:
-        frame = replace(frame, merging=(*frame.merging, ordinal))
-    return state, frame, step
+            step = replace(step, out_tree=tree)
+    return step, replace(frame, merging=frame.merging[1:])

@@ -323,7 +323,10 @@ def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:
     for ask in frame.pending:
         open_asks[ask.ordinal] = ask
     frame = replace(frame, open_asks=open_asks, pending=tuple(waiting))
-    due = bool(waiting) or (step.verdict is not None and step.open_calls + len(ready) == 0) or bool(frame.merging)
+    if frame.merging:
+        due = position(step.path, step.attempt, f"{frame.merging[0]}.m") not in state.calls
+    else:
+        due = bool(waiting) or (step.verdict is not None and step.open_calls + len(ready) == 0)
     state = put_step(state, replace(step, due=due, frame=frame))
     for kind, ordinal in ready:
         state = enqueue(state, state.steps[step.path], kind, ordinal)

@@ -40,6 +40,9 @@ FINAL_KINDS = frozenset(("expression", "merge_conflict", "agent", "budget"))
 
 def decide_step(state: ExecutionState, step: StepState) -> Command:
     """The next command of a step that is due."""
+    frame = step.frame
+    if isinstance(frame, ProgramFrame) and frame.merging and (step.verdict is None or step.verdict.failure is None):
+        return _merge_lanes(state, step, frame)
     if step.verdict is not None:
         return _conclude(state, step, step.verdict.output, step.verdict.failure)
     if step.status == "waiting":
@@ -50,8 +53,8 @@ def decide_step(state: ExecutionState, step: StepState) -> Command:
         return _back_off(state, step)
     if step.expansion is not None:
         return _go_on_expanded(state, step, step.expansion)
-    if isinstance(step.frame, ProgramFrame):
-        return _go_on_program(state, step, step.frame)
+    if isinstance(frame, ProgramFrame):
+        return _go_on_program(state, step, frame)
     raise AssertionError(f"{step.path} is due but has nothing to decide")
 
 
@@ -217,12 +220,15 @@ def _start_child(state: ExecutionState, step: StepState, expansion: Expansion) -
 # --- programs -------------------------------------------------------------------------------------------------
 
 
+def _merge_lanes(state: ExecutionState, step: StepState, frame: ProgramFrame) -> Command:
+    ordinal = f"{frame.merging[0]}.m"
+    plan = _lane_plan(state, step, frame, ordinal)
+    if not isinstance(plan, MergePlan):
+        raise AssertionError(f"{step.path}: the lanes of {frame.merging[0]} need no merge")
+    return MergeTrees(MergeRequested(call=position(step.path, step.attempt, ordinal), plan=plan))
+
+
 def _go_on_program(state: ExecutionState, step: StepState, frame: ProgramFrame) -> Command:
-    if frame.merging:
-        ordinal = frame.merging[0]
-        plan = _lane_plan(state, step, frame, f"{ordinal}.m")
-        if isinstance(plan, MergePlan):
-            return MergeTrees(MergeRequested(call=position(step.path, step.attempt, f"{ordinal}.m"), plan=plan))
     ask = frame.pending[0]
     where = position(step.path, step.attempt, ask.ordinal)
     if isinstance(ask, OpenLanes):

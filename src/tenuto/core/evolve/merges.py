@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tenuto.core.advances import advance_program
+from tenuto.core.advances import advance_program, fold_lanes, take_tree
 from tenuto.core.budget import Account
 from tenuto.core.content import Content
 from tenuto.core.events.budget import LanesOpened
@@ -83,13 +83,9 @@ def _lanes_merged(state: ExecutionState, step: StepState, event: TreesMerged) ->
         raise AssertionError(f"{step.path} is no program")
     if event.merged.tree is None:
         return put_step(state, wake(replace(step, verdict=Verdict(failure=conflict_failure(event.merged)))))
-    ordinal, rest = frame.merging[0], frame.merging[1:]
-    prefix = ordinal.rpartition(".")[0]
-    frame = replace(frame, merging=rest, trees={**frame.trees, prefix: event.merged.tree})
-    if not rest:
-        frame = replace(frame, held=(), pending=(*frame.pending, *frame.held))
-    out_tree = event.merged.tree if prefix == "" else step.out_tree
-    return settle_program(state, replace(step, frame=frame, out_tree=out_tree))
+    step, frame = take_tree(step, frame, event.merged.tree)
+    step, frame = fold_lanes(step, frame)
+    return settle_program(state, replace(step, frame=frame))
 
 
 def lanes_opened(state: ExecutionState, event: LanesOpened) -> ExecutionState:
