@@ -136,7 +136,7 @@ def test_a_killed_run_ends_in_the_same_result(
         assert replayed.data["unchecked"] == []
         shutil.rmtree(tenuto.store)
     figure(
-        f"kill -9: {done} kills ({early} before the first record; {late} more after the last) in {runs} runs, one result; "
-        f"{repeated} calls billed again, none of them recorded; "
+        f"kill -9: {done} kills ({early} before the first record; {late} more after the last) in {runs} runs, "
+        f"one result; {repeated} calls billed again, none of them recorded; "
         f"tokens: ledger {spent} = answers {spent - doubtful} + in doubt {doubtful}, server {billed}"
     )
