@@ -8,7 +8,10 @@ would cost four times the rows, and with them most of a commit's work.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate
+from itertools import count as count_from
 from typing import Any
 
 from tenuto.core.ids import Digest
@@ -25,6 +28,8 @@ HASHES_AT_END = "substr({0}.entries, -32)"
 
 _SEQ = (1 << SEQ_BITS) - 1
 _ENTRY = struct.Struct("<I32s")
+# The constructor of a NamedTuple is a Python function, and costs more than all the rest of reading a record.
+_stored: Callable[[tuple[int, str, bytes]], StoredRecord] = partial(tuple.__new__, StoredRecord)
 
 Segment = tuple[int, bytes, bytes]
 """The seq of its last record, `entries` and `body`."""
@@ -54,17 +59,14 @@ def unpack(place: int, entries: Any, body: Any) -> list[StoredRecord]:
     """The records of a row. ValueError, with what is wrong, for one that was not written so."""
     if type(entries) is not bytes or type(body) is not bytes or not entries or len(entries) % _ENTRY.size:
         raise ValueError("a row of records is not what was written")
-    seq = (place & _SEQ) - len(entries) // _ENTRY.size + 1
-    at = 0
-    records = []
-    for length, hashed in _ENTRY.iter_unpack(entries):
-        end = at + length
-        records.append(StoredRecord(seq, Digest(hashed.hex()), body[at:end]))
-        seq += 1
-        at = end
-    if at != len(body) or records[0].seq < 0:
-        raise ValueError(f"records {records[0].seq} to {records[-1].seq} are not what was written")
-    return records
+    count = len(entries) // _ENTRY.size
+    first = (place & _SEQ) - count + 1
+    fields = struct.unpack("<" + "I32s" * count, entries)
+    ends = list(accumulate(fields[::2], initial=0))
+    if ends[-1] != len(body) or first < 0:
+        raise ValueError(f"records {first} to {first + count - 1} are not what was written")
+    bodies = map(body.__getitem__, map(slice, ends, ends[1:]))
+    return list(map(_stored, zip(count_from(first), map(bytes.hex, fields[1::2]), bodies, strict=False)))
 
 
 def last_of(place: int, hashed: Any) -> Head:
