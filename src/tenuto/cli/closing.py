@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenuto.cli.amounts import shown_spending
+from tenuto.core.ids import StepPath
 from tenuto.core.report import budget_report, status_of
 from tenuto.core.state import ExecutionState
 
@@ -27,8 +28,7 @@ def next_commands(state: ExecutionState, flag: str) -> list[str]:
     run = state.run
     match status_of(state):
         case "ok":
-            changed = state.final_tree is not None and state.final_tree != state.tree
-            found = [f"tenuto apply {run}{flag}"] if changed else []
+            found = [f"tenuto apply {run}{flag}"] if _changed_files(state) else []
             return [*found, f"tenuto show {run}{flag}", f"tenuto replay {run}{flag}"]
         case "waiting":
             calls = sorted(c.position for c in state.calls.values() if c.status == "doubt")
@@ -40,6 +40,12 @@ def next_commands(state: ExecutionState, flag: str) -> list[str]:
             return [f"tenuto resume {run}{flag}"]
         case _:
             return [f"tenuto show {run}{flag}"]
+
+
+def _changed_files(state: ExecutionState) -> bool:
+    """Whether the run ended with another tree than the one it began with, which its first steps were given."""
+    given = {state.steps[StepPath(step.name)].tree for step in state.spec.plan.steps if not step.needs}
+    return any(tree is not None and tree != state.tree for tree in given)
 
 
 def _missing(state: ExecutionState) -> list[str]:
