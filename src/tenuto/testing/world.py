@@ -61,7 +61,7 @@ async def nest(ctx: Any, _inputs: Any) -> Any:
     """A gather in a gather, whose lanes change trees."""
 
     async def inner(name: str) -> Any:
-        return await ctx.gather(ctx.tool("write", path=f"{name}.txt"), ctx.model(name))
+        return await ctx.gather(ctx.tool("write", path=f"{name}.txt"), ctx.model(name), ctx.tool("write", n=name))
 
     left, right = await ctx.gather(inner("left"), inner("right"))
     return {"left": left, "right": right}
