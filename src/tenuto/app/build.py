@@ -133,9 +133,9 @@ def build_engine(
     toolbox: Toolbox,
     directory: Path,
     sandbox: str,
-    replies: Mapping[str, ModelProvider] | None = None,
+    recorded: Mapping[str, ModelProvider],
 ) -> PlanExecutionEngine:
-    """An engine over a store. `directory` is where the plan's Python modules are."""
+    """An engine over a store. `directory` is the plan's, for its Python modules; `recorded` maps `replay:RUN`."""
     from tenuto.adapters.programs import PythonPrograms
     from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
     from tenuto.runtime.engine import PlanExecutionEngine
@@ -144,7 +144,7 @@ def build_engine(
     return PlanExecutionEngine(
         journal=store.journal,
         artifacts=store.artifacts,
-        models=model_directory(settings, clock, scripts=Path(), recorded=replies or {}),
+        models=model_directory(settings, clock, scripts=(Path(), directory), recorded=recorded),
         tools=toolbox,
         workspace=lambda contents: TreeWorkspace(contents, store.path / "work"),
         clock=clock,

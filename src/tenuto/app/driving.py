@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tenuto.app.build import Store, build_engine, build_toolbox, choose_sandbox, make_store
 from tenuto.app.config import Settings
 from tenuto.app.finding import check_run_id, new_run_id, resolve_run
-from tenuto.app.plans import ReadyPlan, plan_directory, ready_plan
+from tenuto.app.plans import ReadyPlan, model_names, plan_directory, ready_plan
 from tenuto.core.budget import NOTHING, Amount
 from tenuto.core.events.run import RunStarted
 from tenuto.core.ids import RunId
@@ -24,6 +24,7 @@ from tenuto.errors import DivergedError, UsageError
 
 if TYPE_CHECKING:
     from tenuto.core.state import ExecutionState
+    from tenuto.ports.model import ModelProvider
     from tenuto.runtime.engine import PlanExecutionEngine
     from tenuto.runtime.published import Published
 
@@ -91,7 +92,7 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
     await _refuse_existing(store, run)
     inputs = check_inputs(ready.plan, options.inputs)
     make_store(store.path)
-    engine = _engine(settings, store, ready)
+    engine = await _engine(settings, store, ready)
     try:
         commit = await read_head(repository, settings.variables)
         _listen(engine, drive)
@@ -111,9 +112,22 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
         await engine.close()
 
 
-def _engine(settings: Settings, store: Store, ready: ReadyPlan) -> PlanExecutionEngine:
+async def _engine(settings: Settings, store: Store, ready: ReadyPlan) -> PlanExecutionEngine:
     sandbox = "" if ready.sandbox is None else ready.sandbox.name
-    return build_engine(settings, store, toolbox=ready.tools, directory=ready.directory, sandbox=sandbox)
+    names = model_names(ready.plan, ready.agents, settings.model)
+    recorded = await _recorded(store, names)
+    return build_engine(
+        settings, store, toolbox=ready.tools, directory=ready.directory, sandbox=sandbox, recorded=recorded
+    )
+
+
+async def _recorded(store: Store, names: Iterable[str]) -> Mapping[str, ModelProvider]:
+    """The models among these names that answer from a recorded run."""
+    if not any(name.startswith("replay:") for name in names):
+        return {}
+    from tenuto.app.recorded import recorded_models
+
+    return await recorded_models(store, names)
 
 
 async def resume_run(
@@ -155,7 +169,10 @@ async def engine_of(settings: Settings, store: Store, spec: RunSpec, repository:
                 where=recorded.tool_id,
                 fix="put the old code back to resume, or start a new run",
             )
-    return build_engine(settings, store, toolbox=toolbox, directory=directory, sandbox=spec.lock.sandbox)
+    models = await _recorded(store, spec.lock.profiles)
+    return build_engine(
+        settings, store, toolbox=toolbox, directory=directory, sandbox=spec.lock.sandbox, recorded=models
+    )
 
 
 async def read_start(store: Store, run: RunId) -> tuple[RunStarted, RunSpec]:

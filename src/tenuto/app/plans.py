@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Any
 from tenuto.core.agents import AgentSpec
 from tenuto.core.plan import Plan, Step, UsesWork
 from tenuto.core.problems import shorten
+from tenuto.core.spec import MODEL_DEFAULT
 from tenuto.errors import UsageError
 
 if TYPE_CHECKING:
     from tenuto.ports.tools import Sandbox
 
-__all__ = ["PLAN_PLACE", "ReadyPlan", "plan_directory", "plan_place", "programs_of", "read_inputs", "ready_plan"]
+__all__ = [
+    "PLAN_PLACE",
+    "ReadyPlan",
+    "model_names",
+    "plan_directory",
+    "plan_place",
+    "programs_of",
+    "read_inputs",
+    "ready_plan",
+]
 
 PLAN_PLACE = "plan"
 """Under this key `Lock.places` holds the plan's own file: relative to the repository, or absolute."""
@@ -93,3 +103,11 @@ def read_inputs(given: tuple[str, ...]) -> dict[str, str]:
 def programs_of(steps: tuple[Step, ...]) -> list[tuple[str, str]]:
     """Step name and target of every step that is a Python program."""
     return [(step.name, step.work.target) for step in steps if isinstance(step.work, UsesWork)]
+
+
+def model_names(plan: Plan, agents: Mapping[str, AgentSpec], override: str | None) -> set[str]:
+    """Every model that a run of the plan may use; `override` alone where it is given."""
+    if override is not None:
+        return {override}
+    named = {step.model for step in plan.steps} | {agent.model for agent in agents.values()}
+    return {name for name in named if name} | {plan.defaults.model or MODEL_DEFAULT}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.programs import PythonPrograms
@@ -12,15 +10,12 @@ from tenuto.app.build import Store
 from tenuto.app.config import Settings
 from tenuto.app.driving import read_start
 from tenuto.app.finding import resolve_run
-from tenuto.app.plans import PLAN_PLACE, plan_directory, programs_of, ready_plan
+from tenuto.app.plans import PLAN_PLACE, model_names, plan_directory, programs_of, ready_plan
 from tenuto.core.models import ModelProfile
-from tenuto.core.plan import Lock, Plan, Registry
-from tenuto.core.spec import MODEL_DEFAULT, RunSpec
+from tenuto.core.plan import Lock, Registry
+from tenuto.core.spec import RunSpec
 from tenuto.errors import DamagedStoreError, UsageError
 from tenuto.runtime.replay import ReplayReport, VerifyReport, replay, replay_against, verify
-
-if TYPE_CHECKING:
-    from tenuto.core.agents import AgentSpec
 
 __all__ = ["replay_run", "verify_run"]
 
@@ -45,7 +40,7 @@ async def _todays(settings: Settings, recorded: RunSpec, directory: Path) -> tup
     programs = PythonPrograms([ready.directory])
     code = {name: programs.load(target).code for name, target in programs_of(ready.plan.steps)}
     known = recorded.lock.profiles
-    names = _model_names(ready.plan, ready.agents, recorded.lock.model)
+    names = model_names(ready.plan, ready.agents, recorded.lock.model)
     lock = Lock(
         code=code,
         model=recorded.lock.model,
@@ -57,19 +52,12 @@ async def _todays(settings: Settings, recorded: RunSpec, directory: Path) -> tup
     return RunSpec(ready.plan, Registry(agents=dict(ready.agents), tools=tools), lock), programs
 
 
-def _model_names(plan: Plan, agents: Mapping[str, AgentSpec], override: str | None) -> set[str]:
-    if override is not None:
-        return {override}
-    named = {step.model for step in plan.steps} | {agent.model for agent in agents.values()}
-    return {name for name in named if name} | {plan.defaults.model or MODEL_DEFAULT}
-
-
 def _profile(settings: Settings, name: str) -> ModelProfile:
     """What is known here of a model that the run did not use; replay asks it nothing, so unknown is enough."""
     from tenuto.app.providers import model_directory
 
     try:
-        return model_directory(settings, SystemClock(), scripts=Path(), recorded={}).profile(name)
+        return model_directory(settings, SystemClock(), scripts=(Path(),), recorded={}).profile(name)
     except UsageError:
         return ModelProfile(name=name)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tenuto.adapters.models.names import ModelDirectory
+from tenuto.adapters.models.names import ModelDirectory, split_name
 from tenuto.app.config import Settings
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest
+from tenuto.errors import UsageError
 from tenuto.ports.clock import Clock
 from tenuto.ports.model import ModelProvider
 
@@ -46,8 +47,6 @@ class ByModel(ModelProvider):
     def _get(self, model: str) -> ModelProvider:
         found = self._providers.get(model)
         if found is None:
-            from tenuto.errors import UsageError
-
             raise UsageError("no run was recorded under this name", where=f"model {model}", fix="see `tenuto ls`")
         return found
 
@@ -62,10 +61,33 @@ class ByModel(ModelProvider):
             await provider.close()
 
 
+class Scripts(ModelProvider):
+    """Script files in the first of several directories that has them."""
+
+    def __init__(self, directories: Sequence[Path], make: Callable[[Path], ModelProvider]) -> None:
+        self._directories = directories
+        self._providers = [make(directory) for directory in directories]
+
+    def _get(self, model: str) -> ModelProvider:
+        name = split_name(model)[1]
+        found = [(d / name).is_file() for d in self._directories]
+        return self._providers[found.index(True) if True in found else 0]
+
+    def profile(self, model: str) -> ModelProfile:
+        return self._get(model).profile(model)
+
+    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+        return await self._get(request.config.model).complete(request, deadline_us=deadline_us)
+
+    async def close(self) -> None:
+        for provider in self._providers:
+            await provider.close()
+
+
 def model_directory(
-    settings: Settings, clock: Clock, *, scripts: Path, recorded: Mapping[str, ModelProvider]
+    settings: Settings, clock: Clock, *, scripts: Sequence[Path], recorded: Mapping[str, ModelProvider]
 ) -> ModelDirectory:
-    """All providers. `scripts` is where script files are looked up, `recorded` maps `replay:RUN` to its answers."""
+    """All providers. `scripts` are the directories of script files, `recorded` maps `replay:RUN` to its answers."""
 
     def mock() -> ModelProvider:
         from tenuto.adapters.models.mock import LocalMockAdapter
@@ -75,7 +97,7 @@ def model_directory(
     def scripted() -> ModelProvider:
         from tenuto.adapters.models.scripted import ScriptedModel
 
-        return ScriptedModel(clock=clock, directory=scripts)
+        return Scripts(scripts, lambda directory: ScriptedModel(clock=clock, directory=directory))
 
     def openai() -> ModelProvider:
         from tenuto.adapters.models.openai import OpenAIAdapter

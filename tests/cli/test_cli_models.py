@@ -1,0 +1,61 @@
+"""Models by name from the command line: scripts beside the plan, recorded runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Tenuto = Callable[..., Any]
+
+PLAN = """\
+tenuto: 1
+name: reads
+agents: { reader: { instructions: "Read the files.", tools: [read_file, list_files], model: "mock:?tools=2" } }
+steps:
+  read: { agent: reader, prompt: "What is here?" }
+  again: { needs: [read], agent: reader, prompt: "And now?" }
+outputs: { said: ["${{ steps.read.output }}", "${{ steps.again.output }}"] }
+"""
+
+
+@pytest.fixture
+def plan(project: Path) -> Path:
+    (project / "plans").mkdir()
+    path = project / "plans" / "reads.plan.yaml"
+    path.write_text(PLAN)
+    return path
+
+
+def test_a_recorded_run_answers_as_a_model_conversations_with_tools_too(tenuto: Tenuto, plan: Path) -> None:
+    first = tenuto("run", plan, "--run", "one", "--json").object
+    assert first["budget"]["spent"]["tool_calls"] > 0
+    second = tenuto("run", plan, "--run", "two", "--model", "replay:one", "--json").object
+    assert (second["status"], second["grade"]) == ("ok", "exact")
+    assert second["outputs"] == first["outputs"]
+    assert tenuto("replay", "two").code == 0
+
+
+def test_a_question_that_was_not_recorded_fails_closed(tenuto: Tenuto, plan: Path) -> None:
+    tenuto("run", plan, "--run", "one")
+    plan.write_text(PLAN.replace("And now?", "And then?"))
+    said = tenuto("run", plan, "--run", "two", "--model", "replay:one", "--json")
+    assert said.code == 1
+    assert [step["status"] for step in said.object["steps"]] == ["completed", "failed"]
+    assert "holds no answer to this request" in said.object["error"]
+    assert tenuto("run", plan, "--model", "replay:none").code == 2
+
+
+def test_a_script_is_found_here_or_beside_the_plan(tenuto: Tenuto, project: Path) -> None:
+    directory = project / "plans"
+    directory.mkdir()
+    (directory / "answers.yaml").write_text("- text: from beside the plan\n")
+    plan = directory / "talk.plan.yaml"
+    plan.write_text('tenuto: 1\nsteps: { a: { prompt: "hi" } }\noutputs: { said: "${{ steps.a.output }}" }\n')
+    command = ("run", plan, "--model", "scripted:answers.yaml", "--json")
+    assert tenuto(*command).object["outputs"] == {"said": "from beside the plan"}
+    (project / "answers.yaml").write_text("- text: from here\n")
+    assert tenuto(*command).object["outputs"] == {"said": "from here"}
+    assert tenuto("run", plan, "--model", "scripted:none.yaml").code == 2
