@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.testing.outside import CommandLine
+from tenuto.testing.outside import CommandLine, ServerProcess
 
 battery = pytest.mark.battery
 MIXED = ("run", "mixed.plan.yaml", "--run", "r", "--seed", "s")
@@ -129,6 +129,50 @@ def test_a_flipped_bit_is_named_or_harmless(
         outcomes[verified.exit, replayed.exit, listed.exit] += 1
         shutil.rmtree(copy.store)
     figure(f"{flips} flipped bits in the journal (verify, replay, events): {dict(outcomes)}; never another answer")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("flips", [6, pytest.param(80, marks=battery)])
+def test_a_log_that_lost_its_end_is_named(
+    project: Path, tmp_path: Path, figure: Callable[[str], None], flips: int
+) -> None:
+    """After a kill the newest records are in SQLite's log, which it cuts without a word at the first bad frame."""
+    (project / "list.plan.yaml").write_text(
+        'tenuto: 1\nsteps:\n  a: { foreach: [1, 2, 3, 4, 5, 6, 7, 8], prompt: "Say ${{ item }}.", max_tokens: 64 }\n'
+    )
+    with ServerProcess(faults=("hang@8",)) as server:
+        tenuto = CommandLine(tmp_path / "store", directory=project, environment=server.environment)
+        engine = tenuto.start("run", "list.plan.yaml", "--run", "r", "--model", "openai:m", "--max-parallel", "1")
+        server.wait_counted(8)
+        engine.kill()
+        engine.communicate()
+    log = (tenuto.store / "journal.db-wal").read_bytes()
+    assert len(log) > 8_192
+    whole = CommandLine(tmp_path / "whole", directory=project)
+    shutil.copytree(tenuto.store, whole.store)
+    expected = whole.call("events", "r").stdout
+    assert expected.count("ModelReplied") == 7
+    assert whole.call("verify", "r").exit == 0
+    draw = random.Random(11)
+    outcomes: Counter[tuple[int, int]] = Counter()
+    for number in range(flips):
+        copy = CommandLine(tmp_path / "damaged", directory=project)
+        shutil.copytree(tenuto.store, copy.store)
+        damaged = bytearray(log)
+        place = draw.randrange(len(damaged))
+        damaged[place] ^= 1 << draw.randrange(8)
+        (copy.store / "journal.db-wal").write_bytes(damaged if number % 3 else damaged[:place])
+        verified, listed = copy.call("verify", "r"), copy.call("events", "r")
+        assert verified.exit in (0, 7), (place, verified)
+        assert listed.exit == 7 or (listed.exit == 0 and listed.stdout == expected), (place, listed)
+        if verified.exit == 0:
+            assert listed.exit == 0, (place, listed)
+        outcomes[verified.exit, listed.exit] += 1
+        shutil.rmtree(copy.store)
+    figure(
+        f"{flips} flips and cuts of the log of a killed run (verify, events): {dict(outcomes)}; no lost end unnamed"
+    )
+    assert outcomes[7, 7] > 0
 
 
 @pytest.mark.sandbox
