@@ -191,3 +191,17 @@ def test_every_verb_has_help_and_json(tenuto: Tenuto) -> None:
         said = tenuto(verb, "--help")
         assert said.code == 0
         assert "--json" in said.out
+
+
+def test_a_changed_tool_stops_resume(project: Path, start: Start, tenuto: Tenuto) -> None:
+    plan = SLOW + "tools: ['python:helpers']\n"
+    code = "from tenuto import tool\n\n\n@tool(effect='read')\ndef double(n: int) -> int:\n    return 2 * n\n"
+    (project / "p.plan.yaml").write_text(plan)
+    (project / "helpers.py").write_text(code)
+    child = started(start, "run", "p.plan.yaml", "--run", "one")
+    child.kill()
+    child.wait(timeout=60)
+    (project / "helpers.py").write_text(code.replace("2 * n", "n + n"))
+    said = tenuto("resume", "one", "--json")
+    assert said.code == 5
+    assert said.object["error"]["where"] == "python:helpers:double"

@@ -53,6 +53,7 @@ def command(local: bool, repo: str, keep: str | None, as_json: bool) -> int:
     )
     is_clone = acts.copy_repository(Path(repo), stage.clone)
     tell("cloned" if is_clone else "copied", f"{os.path.abspath(repo)} to {stage.clone}")
+    tell("started", f"{stage.run} with the model {stage.model}" + (": this takes a minute or two" if local else ""))
     acts.run_and_kill(stage)
     report = acts.resume(stage)
     _tell_resumed(stage, report)

@@ -43,12 +43,12 @@ def settings_for(start: str | Path = ".", **flags: Any) -> Settings:
     return read_settings(Path(start), flags)
 
 
-def with_store(store: str | None, work: Callable[[Store], Awaitable[R]], *, start: str | Path = ".") -> R:
+def with_store(store: str | None, work: Callable[[Store], Awaitable[R]]) -> R:
     """Run `work` over the existing store."""
     from tenuto.app.build import open_store
 
     async def run() -> R:
-        opened = open_store(settings_for(start, store=store))
+        opened = open_store(settings_for(store=store))
         try:
             return await work(opened)
         finally:
