@@ -7,11 +7,20 @@ from msgspec.structs import replace
 
 from tenuto.core.canonical import digest
 from tenuto.core.events.program import OpenLanes, StepAdvanced
+from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest
-from tenuto.core.moves import close_account, lane_account, settle_program
+from tenuto.core.moves import close_account, lane_account, place, settle_program
 from tenuto.core.state import ExecutionState, ProgramFrame, StepState, Verdict
 
-__all__ = ["advance_digest", "advance_program", "fold_lanes", "said", "take_tree"]
+__all__ = [
+    "advance_digest",
+    "advance_program",
+    "fold_lanes",
+    "release_asks",
+    "said",
+    "take_conflict",
+    "take_tree",
+]
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -29,7 +38,7 @@ def said(event: StepAdvanced) -> bool:
 def advance_program(state: ExecutionState, step: StepState, event: StepAdvanced) -> ExecutionState:
     frame = step.frame
     if not isinstance(frame, ProgramFrame):
-        raise AssertionError(f"{step.path} is no program")
+        return state  # its step has ended in the turn that told it this
     if said(event):
         frame = replace(frame, advances=(*frame.advances, advance_digest(event)))
     # A gather whose lanes asked nothing opens and closes in one advance: there is nothing to split or merge.
@@ -43,10 +52,7 @@ def advance_program(state: ExecutionState, step: StepState, event: StepAdvanced)
         step = replace(step, verdict=Verdict(failure=event.raised))
     elif event.returned is not None:
         step = replace(step, verdict=Verdict(output=event.returned))
-    if frame.merging:
-        frame = replace(frame, held=(*frame.held, *asks))
-    else:
-        frame = replace(frame, pending=(*frame.pending, *asks))
+    frame = release_asks(replace(frame, held=(*frame.held, *asks)))
     return settle_program(state, replace(step, frame=frame))
 
 
@@ -66,12 +72,16 @@ def fold_lanes(step: StepState, frame: ProgramFrame) -> tuple[StepState, Program
     """Take over the trees of closed gathers, up to the first whose lanes' trees must be merged."""
     while frame.merging:
         ordinal = frame.merging[0]
+        inner = [o for o in frame.conflicts if o.startswith(f"{ordinal}.")]
+        if inner:
+            frame = take_conflict(frame, frame.conflicts[min(inner, key=place)])
+            continue
         gather = frame.gathers[ordinal]
         trees = {frame.trees[f"{ordinal}.{lane}"] for lane in range(gather.lanes)} - {gather.tree}
         if len(trees) > 1:
-            return step, frame
+            break
         step, frame = take_tree(step, frame, trees.pop() if trees else None)
-    return step, replace(frame, held=(), pending=(*frame.pending, *frame.held))
+    return step, frame
 
 
 def take_tree(step: StepState, frame: ProgramFrame, tree: Digest | None) -> tuple[StepState, ProgramFrame]:
@@ -82,3 +92,25 @@ def take_tree(step: StepState, frame: ProgramFrame, tree: Digest | None) -> tupl
         if prefix == "":
             step = replace(step, out_tree=tree)
     return step, replace(frame, merging=frame.merging[1:])
+
+
+def take_conflict(frame: ProgramFrame, failure: Failure) -> ProgramFrame:
+    """The first closed gather has no tree: its lane stops there, the others run to their ends."""
+    return replace(frame, conflicts={**frame.conflicts, frame.merging[0]: failure}, merging=frame.merging[1:])
+
+
+def release_asks(frame: ProgramFrame) -> ProgramFrame:
+    """Let held asks begin once no merge is under way, but for those that follow a conflict in their lane."""
+    if frame.merging or not frame.held:
+        return frame
+    stopped = tuple(ask for ask in frame.held if any(_follows(ask.ordinal, o) for o in frame.conflicts))
+    begun = tuple(ask for ask in frame.held if ask not in stopped)
+    return replace(frame, held=stopped, pending=(*frame.pending, *begun))
+
+
+def _follows(ordinal: str, gather: str) -> bool:
+    prefix, _, number = gather.rpartition(".")
+    if prefix and not ordinal.startswith(f"{prefix}."):
+        return False
+    rest = ordinal[len(prefix) + 1 :] if prefix else ordinal
+    return int(rest.partition(".")[0]) > int(number)

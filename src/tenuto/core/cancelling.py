@@ -8,16 +8,16 @@ from tenuto.core.events.call import CallLost
 from tenuto.core.events.step import StepCancelled
 from tenuto.core.state import ExecutionState, ProgramFrame, StepState
 
-__all__ = ["cancel_step", "clear_step"]
+__all__ = ["cancel_step"]
 
 
 def cancel_step(state: ExecutionState, step: StepState) -> Command:
     """The next record towards the cancellation of a step: its deepest first unfinished child comes first."""
-    command = clear_step(state, step)
+    command = _clear(state, step)
     return Conclude(StepCancelled(path=step.path)) if command is None else command
 
 
-def clear_step(state: ExecutionState, step: StepState) -> Command | None:
+def _clear(state: ExecutionState, step: StepState) -> Command | None:
     """The next record that ends something below a step or a call of its own; None = nothing of it is under way."""
     child = _first_child(state, step)
     if child is not None:

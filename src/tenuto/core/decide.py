@@ -55,7 +55,9 @@ def idle(state: ExecutionState) -> bool:
 
 
 def waits_for_program(state: ExecutionState) -> bool:
-    """Whether parked calls can be looked at as soon as programs have said that they ask nothing new."""
+    """Whether programs that ask nothing new must say so: parked calls, or the end of a step, wait for that."""
+    if any(getattr(state.steps[path].frame, "conflicts", None) for path in state.fed):
+        return True
     return bool(state.parked and state.fed) and not (
         state.open_calls or state.merges_open or state.timers or state.people
     )

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tenuto.core import agenda as queueing
 from tenuto.core.budget import Account, subtract
 from tenuto.core.content import Content
-from tenuto.core.events.program import AskAgent, AskModel, AskTool
+from tenuto.core.events.program import AskAgent, AskModel, AskTool, OpenLanes
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import StepPath, position
 from tenuto.core.ledger import release, returned
@@ -31,6 +31,7 @@ __all__ = [
     "finish",
     "give_verdict",
     "lane_account",
+    "place",
     "put_step",
     "repeat",
     "settle_program",
@@ -301,6 +302,11 @@ def close_account(state: ExecutionState, name: str, into: str) -> ExecutionState
     return replace(state, accounts=accounts.set(into, replace(target, granted=returned(target.granted, rest))))
 
 
+def place(ordinal: str) -> tuple[int, ...]:
+    """Where an ordinal stands among those of its program."""
+    return tuple(map(int, ordinal.split(".")))
+
+
 def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:
     """Queue the calls a program asked for, up to the first ask that needs a record of its own."""
     frame = step.frame
@@ -323,6 +329,10 @@ def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:
     for ask in frame.pending:
         open_asks[ask.ordinal] = ask
     frame = replace(frame, open_asks=open_asks, pending=tuple(waiting))
+    under_way = frame.merging or any(not isinstance(ask, OpenLanes) for ask in open_asks.values())
+    if frame.conflicts and not under_way and not waiting:
+        # Every other lane has come to its end: which conflict is told does not depend on who was first.
+        step = replace(step, verdict=Verdict(failure=frame.conflicts[min(frame.conflicts, key=place)]))
     if frame.merging:
         due = position(step.path, step.attempt, f"{frame.merging[0]}.m") not in state.calls
     else:

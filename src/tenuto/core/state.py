@@ -100,10 +100,12 @@ class ProgramFrame(
     """A Python step program: everything it was told, in order, so that it can be run again.
 
     `trees` holds the tree of every lane (key: lane prefix, `""` for the program itself); `pending` are asks that
-    were not acted on yet, `held` those that wait until the trees of `merging` gathers are merged.
+    were not acted on yet, `held` those that wait until the trees of `merging` gathers are merged. `conflicts` are
+    the gathers whose lanes' trees cannot be merged: what follows them in their own lane never begins.
     """
 
     advances: tuple[Digest, ...] = ()
+    conflicts: dict[str, Failure] = {}
     fed: tuple[Fed, ...] = ()
     gathers: dict[str, Gather] = {}
     held: tuple[Ask, ...] = ()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from tenuto.core.budget import Amount
-from tenuto.core.cancelling import cancel_step, clear_step
+from tenuto.core.cancelling import cancel_step
 from tenuto.core.canonical import digest
 from tenuto.core.commands import Command, Conclude, MergeTrees, SetTimer
 from tenuto.core.content import Content
@@ -41,7 +39,7 @@ FINAL_KINDS = frozenset(("expression", "merge_conflict", "agent", "budget"))
 def decide_step(state: ExecutionState, step: StepState) -> Command:
     """The next command of a step that is due."""
     frame = step.frame
-    if isinstance(frame, ProgramFrame) and frame.merging and (step.verdict is None or step.verdict.failure is None):
+    if isinstance(frame, ProgramFrame) and frame.merging:
         return _merge_lanes(state, step, frame)
     if step.verdict is not None:
         return _conclude(state, step, step.verdict.output, step.verdict.failure)
@@ -306,12 +304,6 @@ def _conclude(state: ExecutionState, step: StepState, output: Content | None, fa
 
 
 def _failed(state: ExecutionState, step: StepState, error: Failure, tree: Digest) -> Command:
-    if error.kind == "merge_conflict" and isinstance(step.frame, ProgramFrame):
-        command = clear_step(state, step)
-        if command is not None:
-            return command
-        # How far other lanes came is a matter of timing: it is in no leaf.
-        step = replace(step, child_leaves=(), fingerprints=(), refusals=())
     made = leaf(state, step, status="failed", output=None, tree=tree, error=f"{error.kind}: {error.message}")
     return Conclude(StepFailed(error=error, leaf=made, path=step.path, tree=tree))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tenuto.core.advances import advance_program, fold_lanes, take_tree
+from tenuto.core.advances import advance_program, fold_lanes, release_asks, take_conflict, take_tree
 from tenuto.core.budget import Account
 from tenuto.core.content import Content
 from tenuto.core.events.budget import LanesOpened
@@ -82,10 +82,11 @@ def _lanes_merged(state: ExecutionState, step: StepState, event: TreesMerged) ->
     if not isinstance(frame, ProgramFrame):
         raise AssertionError(f"{step.path} is no program")
     if event.merged.tree is None:
-        return put_step(state, wake(replace(step, verdict=Verdict(failure=conflict_failure(event.merged)))))
-    step, frame = take_tree(step, frame, event.merged.tree)
+        frame = take_conflict(frame, conflict_failure(event.merged))
+    else:
+        step, frame = take_tree(step, frame, event.merged.tree)
     step, frame = fold_lanes(step, frame)
-    return settle_program(state, replace(step, frame=frame))
+    return settle_program(state, replace(step, frame=release_asks(frame)))
 
 
 def lanes_opened(state: ExecutionState, event: LanesOpened) -> ExecutionState:
