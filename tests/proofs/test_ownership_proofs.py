@@ -81,7 +81,7 @@ def test_many_engines_in_one_process(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.battery)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.battery)])
 def test_of_two_that_resume_exactly_one_goes_on(
     project: Path, tmp_path: Path, figure: Callable[[str], None], rounds: int
 ) -> None:

@@ -84,7 +84,11 @@ def test_the_counters_would_see_a_connection_and_a_process(tenuto: CommandLine, 
 @pytest.mark.sandbox
 @pytest.mark.parametrize(
     ("prompt", "call"),
-    [("survey.md", "survey/1/0"), ("note.md", "notes[0]/1/0"), ("report.md", "report/1/0")],
+    [
+        ("note.md", "notes[0]/1/0"),
+        pytest.param("survey.md", "survey/1/0", marks=battery),
+        pytest.param("report.md", "report/1/0", marks=battery),
+    ],
 )
 def test_one_changed_character_of_a_prompt_is_found_at_its_call(
     tenuto: CommandLine, figure: Callable[[str], None], prompt: str, call: str

@@ -27,7 +27,7 @@ outputs: { ask: "${{ steps.ask.output }}", sum: "${{ steps.sum.output }}" }
 @pytest.mark.parametrize("repeats", [1, pytest.param(3, marks=pytest.mark.battery)])
 def test_fresh_runs_of_a_mock_agree(tenuto: CommandLine, figure: Callable[[str], None], repeats: int) -> None:
     results, journals = set(), set()
-    for parallel in (1, 4, 16):
+    for parallel in (1, 4, 16) if repeats > 1 else (1, 16):
         for number in range(repeats):
             ran = tenuto.call(
                 "run",
@@ -37,9 +37,9 @@ def test_fresh_runs_of_a_mock_agree(tenuto: CommandLine, figure: Callable[[str],
             assert ran.exit == 0, ran
             results.add((ran.data["result_digest"], ran.data["tree_digest"], str(ran.data["outputs"])))
             journals.add(ran.data["journal_digest"])
-    figure(f"mock, one seed, parallel 1/4/16: {3 * repeats} runs, {len(results)} result")
+    figure(f"mock, one seed, 1 to 16 calls at once: {len(journals)} runs, {len(results)} result")
     assert len(results) == 1
-    assert len(journals) == 3 * repeats
+    assert len(journals) == (3 * repeats if repeats > 1 else 2)
     other = tenuto.call("run", "mixed.plan.yaml", "--run", "other", "--seed", "two")
     assert other.data["result_digest"] not in {result for result, *_ in results}
 
