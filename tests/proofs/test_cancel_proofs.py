@@ -13,7 +13,7 @@ name: long
 defaults: { model: "openai:m", max_tokens: 32 }
 steps:
   many: { foreach: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], prompt: "Say ${{ item }}." }
-  end: { needs: [many], prompt: "End ${{ steps.many.output }}" }
+  last: { needs: [many], prompt: "End ${{ steps.many.output }}" }
 """
 
 
