@@ -55,6 +55,13 @@ def test_an_answer_against_its_schema_is_corrected_twice_at_most() -> None:
     assert run.reply("a/1/2", "no", violations=["$: not JSON"])[1:] == ["StepFailed a", "RunEnded"]
 
 
+@pytest.mark.parametrize("text", ['{"a":' + "1" * 1_500 + "}", '{"a":1e400}', "{"])
+def test_an_answer_beyond_canonical_range_is_corrected_too(text: str) -> None:
+    run = KernelRun(plan(prompt("a", output={"type": "object"})))
+    run.start()
+    assert run.reply("a/1/0", text)[1:] == ["ModelCallRequested a/1/1"]
+
+
 def test_a_corrected_answer_is_the_output() -> None:
     run = KernelRun(plan(prompt("a", output={"type": "object"}), outputs={}))
     run.start()
@@ -142,7 +149,7 @@ def test_an_agents_places_are_limited_over_the_run() -> None:
     assert [kind for kind in told if "Requested" in kind] == ["ModelCallRequested a/1/0", "ModelCallRequested c/1/0"]
     assert "ModelCallRequested b/1/0" in run.reply("a/1/0")
     run.resume()
-    assert run.state.group_open == {"agent:one": 1}
+    assert dict(run.state.group_open) == {"agent:one": 1}
 
 
 def test_one_place_is_enough() -> None:

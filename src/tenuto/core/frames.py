@@ -78,7 +78,7 @@ def after_reply(state: ExecutionState, step: StepState, event: ModelReplied) -> 
     structured = _schema_of(step, work.spec.output is not None)
     outcome = _answer(reply, event, structured=structured)
     if isinstance(outcome, Failure) and outcome.kind == "schema" and frame.corrections < CORRECTIONS_MAX:
-        exchange = Exchange(event.reply, (), _correction(event.violations))
+        exchange = Exchange(event.reply, (), _correction(event.violations or (outcome.message,)))
         frame = replace(frame, corrections=frame.corrections + 1, exchanges=(*frame.exchanges[:-1], exchange))
         return _next_call(state, replace(step, frame=frame), base)
     return give_verdict(state, replace(step, frame=frame), outcome)
@@ -94,7 +94,10 @@ def _answer(reply: Reply, event: ModelReplied, *, structured: bool) -> Content |
     if event.finish == "length" and structured:
         return Failure(call=event.call, kind="length", message="the answer was cut at max_tokens")
     if structured:
-        return Content.of_bytes(canonical(clean(parse(reply.text))))
+        try:
+            return Content.of_bytes(canonical(clean(parse(reply.text))))
+        except ValueError as error:
+            return Failure(call=event.call, kind="schema", message=f"$: {error}")
     return Content.of_bytes(msgspec.json.encode(reply.text))
 
 
