@@ -9,6 +9,7 @@ import msgspec
 from tenuto.core.budget import Limits
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest
+from tenuto.core.normal import normal
 
 __all__ = ["AgentSpec", "Capability"]
 
@@ -45,4 +46,4 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, d
     @cached_property
     def digest(self) -> Digest:
         """The agent's identity."""
-        return digest(msgspec.json.encode(self, order="sorted"))
+        return digest(msgspec.json.encode(normal(self), order="sorted"))

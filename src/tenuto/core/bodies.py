@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tenuto.core.agents import AgentSpec, Capability
 from tenuto.core.canonical import canonical, parse
+from tenuto.core.normal import normal
 from tenuto.core.plan import InputSpec, Lock, Plan, Registry, Step
 from tenuto.core.tools import ToolSpec
 
@@ -24,7 +25,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 def write_body(body: Plan | Registry | Lock) -> bytes:
     """The bytes whose digest `RunStarted` names."""
-    return _encode(body)
+    return _encode(normal(body))
 
 
 def read_plan(data: bytes) -> Plan:

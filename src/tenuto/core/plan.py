@@ -17,6 +17,7 @@ from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest
 from tenuto.core.merging import MergePolicy
 from tenuto.core.models import ModelProfile
+from tenuto.core.normal import normal
 from tenuto.core.tools import Effect, Grants, ToolSpec
 
 __all__ = [
@@ -141,7 +142,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
     @cached_property
     def digest(self) -> Digest:
         """What the plan is, independent of files, lines and comments."""
-        return digest(msgspec.json.encode(self, order="sorted"))
+        return digest(msgspec.json.encode(normal(self), order="sorted"))
 
 
 class Registry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
@@ -152,7 +153,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, di
 
     @cached_property
     def digest(self) -> Digest:
-        return digest(msgspec.json.encode(self, order="sorted"))
+        return digest(msgspec.json.encode(normal(self), order="sorted"))
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
@@ -171,4 +172,4 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
 
     @cached_property
     def digest(self) -> Digest:
-        return digest(msgspec.json.encode(self, order="sorted"))
+        return digest(msgspec.json.encode(normal(self), order="sorted"))

@@ -122,4 +122,4 @@ def result_digest(state: ExecutionState, tree: Digest) -> Digest:
             leaves.append(known.leaf)
         if state.failing is not None and known.order >= state.failing:
             break
-    return digest(canonical({"leaves": leaves, "plan": state.spec.plan.digest, "tree": tree}))
+    return digest(canonical({"leaves": leaves, "plan": state.plan, "tree": tree}))

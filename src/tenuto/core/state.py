@@ -247,6 +247,7 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parked: int = 0
     pass_after: Order | None = None
     people: int = 0
+    plan: Digest = Digest("")
     queue: Map[str, Agenda] = Map()
     queued: int = 0
     refusing: bool = False

@@ -42,6 +42,7 @@ def run_started(state: ExecutionState, event: RunStarted) -> ExecutionState:
         inputs=event.inputs,
         logic=event.logic,
         max_parallel=event.max_parallel,
+        plan=event.plan,
         run=event.run,
         seed=event.seed,
         status="running",
