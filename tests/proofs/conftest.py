@@ -39,4 +39,4 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def tenuto(project: Path, tmp_path: Path) -> CommandLine:
     """The command line in the project, with a store beside it."""
-    return CommandLine(tmp_path / "store", directory=project, environment={"PYTHONDONTWRITEBYTECODE": "1"})
+    return CommandLine(tmp_path / "store", directory=project)

@@ -51,7 +51,7 @@ def test_a_full_disk_stops_a_run_that_then_goes_on(
     project: Path, tmp_path: Path, small_disk: Path, figure: Callable[[str], None], free: int
 ) -> None:
     """`free` KiB are left when the run starts."""
-    whole = CommandLine(tmp_path / "whole", directory=project, environment={"PYTHONDONTWRITEBYTECODE": "1"})
+    whole = CommandLine(tmp_path / "whole", directory=project)
     expected = whole.call(*MIXED)
     assert expected.exit == 0, expected
     tenuto = CommandLine(small_disk / "store", directory=project, environment=whole.environment)
@@ -77,7 +77,7 @@ def test_a_full_disk_stops_a_run_that_then_goes_on(
 def test_a_limit_of_file_sizes_stops_a_run_that_then_goes_on(
     project: Path, tmp_path: Path, figure: Callable[[str], None], limit: int
 ) -> None:
-    whole = CommandLine(tmp_path / "whole", directory=project, environment={"PYTHONDONTWRITEBYTECODE": "1"})
+    whole = CommandLine(tmp_path / "whole", directory=project)
     expected = whole.call(*MIXED)
     limited = CommandLine(
         tmp_path / "store",

@@ -41,8 +41,7 @@ def race(project: Path, store: Path, plan: str, limit: int, timing: tuple[tuple[
     (project / "race.plan.yaml").write_text(plan)
     slowness, parallel = timing
     with ServerProcess(faults=(*FAILURES, *slowness)) as server:
-        environment = {**server.environment, "PYTHONDONTWRITEBYTECODE": "1"}
-        tenuto = CommandLine(store, directory=project, environment=environment)
+        tenuto = CommandLine(store, directory=project, environment=server.environment)
         arguments = ("--run", "r", "--seed", "s", "--model", model, "--max-parallel", str(parallel))
         answer = tenuto.call("run", "race.plan.yaml", *arguments)
         counts = server.counts()

@@ -87,7 +87,7 @@ def test_a_killed_run_ends_in_the_same_result(
     project: Path, tmp_path: Path, server: ServerProcess, figure: Callable[[str], None], kills: int
 ) -> None:
     draw = random.Random(20_261)
-    environment = {**server.environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = server.environment
     whole = CommandLine(tmp_path / "whole", directory=project, environment=environment)
     expected = whole.finish(drive(whole, "whole", verb="run"))
     assert expected.exit == 0, expected
