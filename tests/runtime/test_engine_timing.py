@@ -150,6 +150,20 @@ def test_a_stopped_run_can_be_resumed() -> None:
     assert sim.resume().status == "ok"
 
 
+def test_closing_an_engine_lets_its_commits_end() -> None:
+    sim = Simulation(plan(prompt("a"), prompt("b", needs=["a"])), latency_us=(100, 100), commit_us=5_000, run_id="r")
+
+    async def closed(engine: PlanExecutionEngine) -> Any:
+        other = sim.engine()
+        driving = asyncio.create_task(other.execute(sim.plan, await sim.repository(engine), "r"))
+        await sim.clock.sleep(7_000)
+        await other.close()
+        return await driving
+
+    assert sim.play(closed).status == "running"
+    assert sim.resume().status == "ok"
+
+
 def test_a_run_that_ended_is_not_resumed() -> None:
     sim = Simulation(plan(prompt("a")))
     sim.run()

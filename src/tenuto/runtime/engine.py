@@ -7,6 +7,7 @@ of runs at once, each with its own driver; only the engine that holds a run's le
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from tenuto.core.requests import CancelRun, Request, read_request, request_key, 
 from tenuto.core.seeds import run_seed
 from tenuto.core.spec import MODEL_DEFAULT, RunSpec
 from tenuto.core.state import ExecutionState
-from tenuto.errors import InvalidPlanError, RefusedRequestError, UsageError
+from tenuto.errors import InvalidPlanError, RefusedRequestError, StorageError, UsageError
 from tenuto.ports.artifacts import ArtifactStore
 from tenuto.ports.clock import Clock
 from tenuto.ports.journal import Fence, Journal, Session
@@ -101,6 +102,7 @@ class PlanExecutionEngine:
         self._opening = asyncio.Lock()
         self._drivers: dict[RunId, RunDriver] = {}
         self._claiming: set[RunId] = set()
+        self._left: asyncio.Event | None = None
         self._poller: asyncio.Task[None] | None = None
 
     # --- runs -------------------------------------------------------------------------------------------------
@@ -229,8 +231,12 @@ class PlanExecutionEngine:
             return driver.state
         finally:
             del self._drivers[run]
-            if driver.fence is not None:
-                await self._journal.release(driver.fence)
+            try:
+                if driver.fence is not None:
+                    await self._journal.release(driver.fence)
+            finally:
+                if self._left is not None and not self._drivers:
+                    self._left.set()
 
     async def cancel(self, run_id: str, *, reason: str = "", who: str = "") -> None:
         """Ask for a run's cancellation, in this engine or another. RefusedRequestError when it makes no sense."""
@@ -265,6 +271,12 @@ class PlanExecutionEngine:
     async def close(self) -> None:
         """Leave all runs and give everything back that this engine opened. Idempotent."""
         self.stop()
+        if self._drivers:
+            # The commits under way must find the session alive.
+            self._left = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._grace_us / 1_000_000):
+                    await self._left.wait()
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.wait([self._poller])
@@ -348,7 +360,9 @@ class PlanExecutionEngine:
             await self._clock.sleep(every_us)
             for run, driver in list(self._drivers.items()):
                 if driver.fence is not None:
-                    await self._offer_asked(run, driver)
+                    # A store that cannot be read now stops the driver at its next commit, not here.
+                    with contextlib.suppress(StorageError):
+                        await self._offer_asked(run, driver)
 
     async def _offer_asked(self, run: RunId, driver: RunDriver) -> None:
         for row in await self._journal.asked(run):
