@@ -3,6 +3,7 @@ does not depend on timing."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +73,8 @@ def check_every_record(records: list[dict[str, Any]], limit: int) -> None:
             case "ModelCallFailed":
                 hold = held.pop(call)
                 spent += hold if data["kept"] else 0
+            case "CallLost":
+                spent += held.pop(call)
             case _:
                 pass
         assert spent + sum(held.values()) <= limit
@@ -142,3 +145,43 @@ def test_a_mixed_team_is_refused_alike_in_every_timing(
         f"{[raced.answer.data['budget']['spent']['tokens'] for raced in races]}, refused {races[0].refused} "
         f"alike in {len(races)} timings"
     )
+
+
+@pytest.mark.battery
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("limit", [1_500, 4_000])
+def test_kills_never_make_spending_exceed_the_limit(
+    project: Path, tmp_path: Path, figure: Callable[[str], None], limit: int
+) -> None:
+    """Each kill leaves holds in doubt, which count as spent: what is billed stays below the limit all the same."""
+    draw = random.Random(limit)
+    steps = "".join(STEP.format(number=n, padding="Run. ") for n in range(24))
+    (project / "race.plan.yaml").write_text(PLAN.format(limit=limit, on_error="fail", steps=steps))
+    kills, exits = 0, []
+    with ServerProcess(faults=(*FAILURES, "slow:30%1")) as server:
+        for number in range(4):
+            tenuto = CommandLine(tmp_path / f"store{number}", directory=project, environment=server.environment)
+            before = server.counts()
+            words: tuple[str, ...] = ("run", "race.plan.yaml", "--run", "r", "--model", "openai:m", "--max-parallel", "8")
+            for _ in range(5):
+                engine = tenuto.start(*words)
+                target = server.counts()["counted"] + draw.randint(1, 6)
+                for _ in server.waiting(target):
+                    if engine.poll() is not None:
+                        break
+                kills += engine.poll() is None
+                engine.kill()
+                engine.communicate()
+                words = ("resume", "r") if tenuto.call("show", "r").exit != 2 else words
+            answer = tenuto.call(*words)
+            shown = tenuto.call("show", "r")
+            assert answer.exit in (0, 2, 3), answer
+            assert answer.exit != 2 or shown.data["status"] == "ok", answer
+            after = server.counts()
+            billed = sum(after[name] - before[name] for name in ("input_tokens", "output_tokens"))
+            budget = shown.data["budget"]
+            assert billed <= budget["spent"]["tokens"] <= limit
+            assert budget["reserved"] == {}
+            check_every_record(tenuto.records("r"), limit)
+            exits.append((shown.data["exit"], budget["spent"]["tokens"], billed))
+    figure(f"24 agents, limit {limit}, {kills} kills in 4 runs: (exit, ledger, server) {exits}")
