@@ -97,7 +97,7 @@ class RunDriver:
         self._grace_us = grace_us
         self._founding = founding
         self._arrived: deque[Input] = deque()
-        self._asked: deque[tuple[str, int, Request]] = deque()
+        self._asked: deque[tuple[str, int, Request | None]] = deque()
         self._waker: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -116,8 +116,11 @@ class RunDriver:
         self._stopping = True
         self._wake()
 
-    def offer(self, key: str, asked_at_us: int, request: Request) -> None:
-        """Take a request of the inbox into the journal with the next commit. Refused ones are only taken out."""
+    def offer(self, key: str, asked_at_us: int, request: Request | None) -> None:
+        """Take a request of the inbox into the journal with the next commit. Refused ones are only taken out.
+
+        None stands for a row that nobody can read.
+        """
         self._asked.append((key, asked_at_us, request))
         self._wake()
 
@@ -170,8 +173,8 @@ class RunDriver:
         while self._asked:
             key, asked_at, request = self._asked.popleft()
             taken.append(key)
-            admitted = admit(state, request, asked_at_us=asked_at)
-            if not isinstance(admitted, Refusal):
+            admitted = None if request is None else admit(state, request, asked_at_us=asked_at)
+            if admitted is not None and not isinstance(admitted, Refusal):
                 state = self._turn(state, admitted, at, turns)
         if not turns and not taken:
             return

@@ -366,7 +366,11 @@ class PlanExecutionEngine:
 
     async def _offer_asked(self, run: RunId, driver: RunDriver) -> None:
         for row in await self._journal.asked(run):
-            driver.offer(row.key, row.at_us, read_request(row.body))
+            try:
+                request = read_request(row.body)
+            except ValueError:
+                request = None  # written by something newer, or damaged: it is taken out and changes nothing
+            driver.offer(row.key, row.at_us, request)
 
 
 def _driven(run: RunId) -> RefusedRequestError:

@@ -185,11 +185,13 @@ def tool_returned(state: ExecutionState, event: ToolReturned) -> ExecutionState:
 
 def tool_call_failed(state: ExecutionState, event: ToolCallFailed) -> ExecutionState:
     call = state.calls[event.call]
-    if call.effect == "once":
+    tries = state.spec.step(state.steps[call.path].name).retry.tries
+    is_last = not (event.retryable and call.failures + 1 < tries)
+    if call.effect == "once" or (call.effect == "idempotent" and is_last):
+        # It may have had its effect outside: that is doubt, not failure.
         return attend(vacate(state, call), replace(call, status="lost"))
     # All tries of a tool call count as one: it keeps its hold until it is over.
-    tries = state.spec.step(state.steps[call.path].name).retry.tries
-    if not (event.retryable and call.failures + 1 < tries):
+    if is_last:
         state = _charged(state, call)
     return fail_call(state, call, event.error, retryable=event.retryable)
 
