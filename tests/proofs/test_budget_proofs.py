@@ -162,7 +162,7 @@ def test_kills_never_make_spending_exceed_the_limit(
         for number in range(4):
             tenuto = CommandLine(tmp_path / f"store{number}", directory=project, environment=server.environment)
             before = server.counts()
-            words: tuple[str, ...] = ("run", "race.plan.yaml", "--run", "r", "--model", "openai:m", "--max-parallel", "8")
+            words: tuple[str, ...] = ("run", "race.plan.yaml", "--run", "r", "--model", "openai:m")
             for _ in range(5):
                 engine = tenuto.start(*words)
                 target = server.counts()["counted"] + draw.randint(1, 6)
