@@ -189,15 +189,19 @@ class World:
 def play(run: KernelRun, world: World, schedule: random.Random, *, crashes: float = 0.0, turns: int = 5_000) -> None:
     """Drive a run until nothing is open: whatever is under way is answered in the order of `schedule`.
 
-    `crashes` is the chance of a kill before each answer; the run is resumed at once.
+    A person who is asked says that the call was made. `crashes` is the chance of a kill before each answer; the run is resumed at once.
     """
     if not run.entries:
         run.start()
     for _ in range(turns):
         calls = sorted(run.commands.keys() - run.state.timers.keys())
         timers = sorted(run.state.timers, key=lambda name: (run.state.timers[name], name))
+        doubtful = sorted(call.position for call in run.state.calls.values() if call.asks_person)
         if not calls and not timers:
-            return
+            if not doubtful:
+                return
+            run.resolve(schedule.choice(doubtful), done=True, result={"resolved": True})
+            continue
         if crashes and schedule.random() < crashes:
             run.resume()
             continue
