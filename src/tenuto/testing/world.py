@@ -189,7 +189,8 @@ class World:
 def play(run: KernelRun, world: World, schedule: random.Random, *, crashes: float = 0.0, turns: int = 5_000) -> None:
     """Drive a run until nothing is open: whatever is under way is answered in the order of `schedule`.
 
-    A person who is asked says that the call was made. `crashes` is the chance of a kill before each answer; the run is resumed at once.
+    A person who is asked says that the call was made. `crashes` is the chance of a kill before each answer; the run
+    is resumed at once.
     """
     if not run.entries:
         run.start()
