@@ -6,7 +6,7 @@ ones are put back by hand here, in one place.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -55,7 +55,7 @@ def _object(data: bytes) -> dict[str, Any]:
     fields = parse(data)
     if not isinstance(fields, dict):
         raise ValueError("not a JSON object")
-    return fields
+    return cast("dict[str, Any]", fields)
 
 
 def _step(fields: dict[str, Any]) -> Step:
@@ -71,10 +71,9 @@ def _agent(fields: dict[str, Any]) -> AgentSpec:
 
 def _tool(fields: dict[str, Any]) -> ToolSpec:
     output = fields.pop("output_schema", None)
-    return ToolSpec(
-        **{**fields, "parameters": msgspec.Raw(canonical(fields["parameters"]))},
-        output_schema=None if output is None else msgspec.Raw(canonical(output)),
-    )
+    known: dict[str, Any] = dict(fields)
+    known["parameters"] = msgspec.Raw(canonical(fields["parameters"]))
+    return ToolSpec(**known, output_schema=None if output is None else msgspec.Raw(canonical(output)))
 
 
 def _with_raw(kind: type[_T], fields: dict[str, Any], names: tuple[str, ...]) -> _T:

@@ -8,6 +8,8 @@ Two roads, one result: msgspec's encoder where the value has only ASCII keys and
 writer for everything else. A property test holds the first to the second, and the second to `rfc8785`.
 """
 
+# JSON of any shape is narrowed here by isinstance, which leaves element types unknown to pyright.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import hashlib

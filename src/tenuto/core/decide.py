@@ -145,7 +145,7 @@ def _first_refusable(state: ExecutionState, parked: list[Call]) -> Conclude | No
 
 def _exhausted(state: ExecutionState, why: str) -> RunExhausted:
     parked = sorted((c for c in state.calls.values() if c.status == "parked"), key=lambda c: c.order)
-    free = {}
+    free: dict[str, int] = {}
     accounts = {RUN, *state.accounts, *state.spec.index}
     for dimension in state.spec.plan.budget.limited:
         free[dimension] = sum(getattr(state.account(name).free, dimension) for name in accounts)

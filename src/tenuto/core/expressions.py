@@ -6,6 +6,8 @@
 anywhere else. Whatever is no plain path (operators, calls) is refused when a template is parsed, not when it runs.
 """
 
+# JSON of any shape is narrowed here by isinstance, which leaves element types unknown to pyright.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import json

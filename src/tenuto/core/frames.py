@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -221,8 +221,9 @@ def _command_verdict(
 
 
 def _error_text(result: Content) -> str:
-    value = result.value
-    if isinstance(value, dict):
+    found = result.value
+    if isinstance(found, dict):
+        value = cast("dict[str, Any]", found)
         if isinstance(value.get("error"), str):
             return str(value["error"])
         if "exit_code" in value:

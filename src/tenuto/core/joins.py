@@ -69,7 +69,7 @@ def _base(state: ExecutionState, common: int, ancestors: int, index: int) -> Dig
 
 
 def _bits_down(bits: int) -> list[int]:
-    found = []
+    found: list[int] = []
     while bits:
         high = bits.bit_length() - 1
         found.append(high)
@@ -98,7 +98,7 @@ def _branches(start: Digest, trees: Sequence[tuple[str, Digest]], policy: MergeP
 def child_trees(state: ExecutionState, step: StepState) -> Digest | MergePlan:
     """Where the children of a `foreach` meet again."""
     start = step.tree or state.tree
-    trees = []
+    trees: list[tuple[str, Digest]] = []
     for key in step.expansion.keys if step.expansion is not None else ():
         child = state.steps.get(StepPath(f"{step.path}[{key}]"))
         if child is not None and child.out_tree is not None:

@@ -235,7 +235,7 @@ def child_outputs(state: ExecutionState, step: StepState) -> Content:
     expansion = step.expansion
     if expansion is None:
         raise AssertionError(f"{step.path} has no children")
-    parts = []
+    parts: list[bytes] = []
     for key in expansion.keys:
         child = state.steps.get(StepPath(f"{step.path}[{key}]"))
         parts.append(b"null" if child is None or child.output is None else child.output.data)

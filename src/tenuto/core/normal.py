@@ -4,6 +4,8 @@ msgspec leaves a field out where it holds the default *object*; a value that is 
 equal plans must have equal bytes, so bodies are brought into this form before they are written or hashed.
 """
 
+# JSON of any shape is narrowed here by isinstance, which leaves element types unknown to pyright.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 from functools import lru_cache

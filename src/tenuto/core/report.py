@@ -40,7 +40,8 @@ def exit_code(state: ExecutionState) -> ExitCode:
 def grade(state: ExecutionState) -> Grade:
     """How far a re-run with equal seed can be expected to agree: the worst grade of the models of the plan."""
     profiles = state.spec.lock.profiles.values()
-    return max((p.grade for p in profiles), key=_WORST.index, default="exact")
+    worst = max((_WORST.index(profile.grade) for profile in profiles), default=0)
+    return _WORST[worst]
 
 
 def report(state: ExecutionState) -> dict[str, Any]:

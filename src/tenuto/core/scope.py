@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -78,7 +78,8 @@ def foreach_items(state: ExecutionState, step: StepState) -> tuple[msgspec.Raw, 
     template = state.spec.step(step.name).foreach
     if template is None:
         raise ValueError(f"{step.path} has no foreach")
-    items = template.evaluate({**run_scope(state), "with": {}})
-    if not isinstance(items, list):
-        raise ValueError(f"foreach needs a list, found {type(items).__name__}")
+    found = template.evaluate({**run_scope(state), "with": {}})
+    if not isinstance(found, list):
+        raise ValueError(f"foreach needs a list, found {type(found).__name__}")
+    items = cast("list[Any]", found)
     return tuple(msgspec.Raw(canonical(item)) for item in items)

@@ -90,10 +90,10 @@ class RunSpec:
     plan: Plan
     registry: Registry
     lock: Lock
-    works: dict[str, Any] = field(default_factory=dict, repr=False)
+    works: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """What each step does, kept for `core.work`, which alone reads and fills it."""
-    _steps: dict[str, StepSpec] = field(default_factory=dict, repr=False)
-    _agents: dict[Any, AgentWork] = field(default_factory=dict, repr=False)
+    _steps: dict[str, StepSpec] = field(default_factory=dict[str, StepSpec], repr=False)
+    _agents: dict[Any, AgentWork] = field(default_factory=dict[Any, AgentWork], repr=False)
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -132,7 +132,8 @@ class RunSpec:
     @cached_property
     def needed_before(self) -> tuple[int, ...]:
         """For each step the ancestors of all steps that stand before it, as bits."""
-        found, bits = [], 0
+        found: list[int] = []
+        bits = 0
         for ancestors in self.ancestors:
             found.append(bits)
             bits |= ancestors
@@ -275,7 +276,7 @@ class RunSpec:
     @cached_property
     def rest(self) -> Amount:
         """What of the run's budget belongs to no step at the start."""
-        rest = {}
+        rest: dict[str, int] = {}
         for dimension in self.plan.budget.limited:
             rest[dimension] = getattr(self.plan.budget, dimension) - sum(getattr(s, dimension) for s in self.shares)
         return Amount(**rest) if rest else NOTHING

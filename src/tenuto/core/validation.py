@@ -121,10 +121,9 @@ def _needs(steps: Sequence[Step], graph: PlanGraph) -> Iterator[Problem]:
             elif need in step.needs[:index]:
                 yield Problem(where, f"{need} is listed twice", "remove one")
     if graph.cycle:
+        first = next(iter(graph.cycle))
         shown = " -> ".join(graph.cycle[:12]) + (" -> ..." if len(graph.cycle) > 12 else "")
-        yield Problem(
-            f"steps.{graph.cycle[0]}.needs", f"steps need each other in a circle: {shown}", "remove one need"
-        )
+        yield Problem(f"steps.{first}.needs", f"steps need each other in a circle: {shown}", "remove one need")
 
 
 def _step(step: Step, agents: Mapping[str, AgentSpec], names: Sequence[str], graph: PlanGraph) -> Iterator[Problem]:
