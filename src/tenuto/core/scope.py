@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -81,5 +81,5 @@ def foreach_items(state: ExecutionState, step: StepState) -> tuple[msgspec.Raw, 
     found = template.evaluate({**run_scope(state), "with": {}})
     if not isinstance(found, list):
         raise ValueError(f"foreach needs a list, found {type(found).__name__}")
-    items = cast("list[Any]", found)
+    items = list[Any](found)
     return tuple(msgspec.Raw(canonical(item)) for item in items)
