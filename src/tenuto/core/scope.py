@@ -79,7 +79,8 @@ def foreach_items(state: ExecutionState, step: StepState) -> tuple[msgspec.Raw, 
     if template is None:
         raise ValueError(f"{step.path} has no foreach")
     found = template.evaluate({**run_scope(state), "with": {}})
-    if not isinstance(found, list):
-        raise ValueError(f"foreach needs a list, found {type(found).__name__}")
-    items = list[Any](found)
+    try:
+        items = msgspec.convert(found, list[Any])
+    except msgspec.ValidationError:
+        raise ValueError(f"foreach needs a list, found {type(found).__name__}") from None
     return tuple(msgspec.Raw(canonical(item)) for item in items)
