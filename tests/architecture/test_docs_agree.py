@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
+from tenuto.adapters.models.mock_options import MockOptions
+from tenuto.adapters.plans.agent_keys import FRONT_MATTER, METADATA
+from tenuto.adapters.plans.limit_keys import RUN_LIMITS
+from tenuto.adapters.plans.plan_keys import GRANTS, PLAN, STEP
+from tenuto.app.config import KEYS
+from tenuto.cli.program import VERBS
 from tenuto.core.events import DERIVED, INPUTS
 from tenuto.core.expressions import ROOTS
 from tenuto.core.records import FORMAT_VERSION
 from tenuto.errors import ExitCode
+from tenuto.runtime.context import Context
+from tenuto.runtime.engine import PlanExecutionEngine
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "tenuto"
@@ -57,3 +67,43 @@ def test_exit_codes_in_the_docs_are_those_of_the_program() -> None:
     known = {int(code) for code in ExitCode}
     found = {int(code) for page in PAGES for code in re.findall(r"\bexit (\d+)\b", page.read_text("utf-8"))}
     assert found <= known
+
+
+def first_columns(text: str) -> set[str]:
+    """The code names in the first columns of all tables of a page."""
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ")]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def test_the_page_on_plans_has_every_key_and_names_those_refused() -> None:
+    page = read("plans.md")
+    shown = first_columns(page)
+    shapes = (PLAN, STEP, GRANTS, RUN_LIMITS, FRONT_MATTER, METADATA)
+    assert {field.name for shape in shapes for field in shape.fields} <= shown
+    refused = page.split("## Refused in this version", 1)[1].split("\n## ", 1)[0]
+    assert {key for shape in (PLAN, STEP, GRANTS) for key in shape.later} <= set(re.findall(r"`(\w+)`", refused))
+
+
+def test_the_page_on_the_command_line_has_every_verb_code_and_setting() -> None:
+    page = read("cli.md")
+    shown = first_columns(page)
+    assert set(VERBS) | set(KEYS) <= shown
+    assert all(f"\n| {int(code)} | " in page for code in ExitCode)
+
+
+def test_the_page_on_models_has_every_option_of_the_mock() -> None:
+    options = {field.name for field in dataclasses.fields(MockOptions)}
+    assert options <= first_columns(read("models.md"))
+
+
+def test_the_page_on_python_has_every_argument_of_the_engine_and_every_part_of_ctx() -> None:
+    page = read("python.md")
+    arguments = set(inspect.signature(PlanExecutionEngine).parameters)
+    assert arguments <= first_columns(page)
+    assert all(f"ctx.{name}" in page for name in vars(Context) if not name.startswith("_"))
+
+
+def test_the_architecture_names_tests_that_are_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)`", read("architecture.md"))
+    assert named
+    assert not [test for test in named if not (ROOT / test).exists()]
