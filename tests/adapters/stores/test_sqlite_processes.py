@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tenuto.adapters.clock import SystemClock
+from tenuto.adapters.stores import sqlite_sessions
 from tenuto.adapters.stores.sqlite import SqliteJournal
 from tenuto.core.ids import RunId
-from tenuto.errors import FencedError
+from tenuto.errors import FencedError, StorageError
 from tenuto.ports.journal import Fence, Head, Session
 from tenuto.testing.contracts.journal import RUN, chained, head_of, read_all, refused, started
 
@@ -276,6 +277,50 @@ async def test_others_that_come_and_go_take_no_log_away(
     again = SqliteJournal(path, SystemClock())
     assert await read_all(again) == records
     await again.close()
+
+
+async def test_a_stopped_owner_is_alive_and_a_killed_one_is_dead(
+    path: Path, journal: SqliteJournal, children: list[Child]
+) -> None:
+    owner = Child(OBEDIENT, path, 60_000_000)
+    children.append(owner)
+    assert owner.line() == "ready"
+    session = await journal.open_session("w")
+    owner.process.send_signal(signal.SIGSTOP)
+    await refused(FencedError, journal.claim(RUN, session))
+    owner.kill()
+    assert (await journal.claim(RUN, session))[0].epoch == 2
+
+
+@pytest.mark.parametrize("closing", ["journal", "session"])
+async def test_a_session_that_could_not_sign_off_is_dead_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch, closing: str
+) -> None:
+    """As on a full disk: its row stays, and must not keep the run from others until the lease ends."""
+    failing = SqliteJournal(path, SystemClock(), lease_ttl_us=3_600_000_000)
+    session, _, _ = await started(failing)
+
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_sessions, "_leave", full)
+        if closing == "session":
+            await refused(StorageError, session.close())
+        await failing.close()
+    again = SqliteJournal(path, SystemClock())
+    assert [entry.owned for entry in await again.runs()] == [False]
+    assert (await again.claim(RUN, await again.open_session("w")))[0].epoch == 2
+    await again.close()
+
+
+async def test_a_session_that_signed_off_leaves_no_file(path: Path) -> None:
+    journal = SqliteJournal(path, SystemClock())
+    session, _, _ = await started(journal)
+    await journal.open_session("other")
+    await session.close()
+    await journal.close()
+    assert list(path.with_name("journal.db.sessions").iterdir()) == []
 
 
 async def test_a_session_file_tidied_away_does_not_kill_its_session(path: Path, journal: SqliteJournal) -> None:

@@ -97,8 +97,10 @@ class SessionRegistry:
             return
         try:
             await self._writer.submit(lambda txn: _leave(txn, [session.name]))
-        finally:
-            self._forget(session)
+        except BaseException:
+            self._end(session)
+            raise
+        self._forget(session)
 
     def renew(self, name: str) -> None:
         """One write, whatever the session owns. A session that lapsed lives on unless a run was taken from it."""
@@ -124,7 +126,7 @@ class SessionRegistry:
             session.let_go()
 
     def close(self) -> None:
-        """Give back the runs of all sessions in one commit, as far as the store still takes writes."""
+        """Give back the runs of all sessions in one commit. Where the store takes no writes, they show as dead."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -132,8 +134,12 @@ class SessionRegistry:
             sessions, self._sessions = list(self._sessions.values()), {}
         if not sessions:
             return
-        with suppress(StorageError):
+        try:
             self._writer.call(lambda txn: _leave(txn, [session.name for session in sessions]))
+        except StorageError:
+            for session in sessions:
+                self._end(session)
+            return
         for session in sessions:
             self._forget(session)
 
@@ -188,7 +194,11 @@ class SessionRegistry:
         return descriptor
 
     def _is_dead(self, name: str) -> bool:
-        """Whether the lock of its file is free. A missing file says nothing: somebody may have tidied up."""
+        """Whether the lock of its file is free, which a stopped process keeps.
+
+        A missing file says nothing, and leaves it to the lease: somebody may have tidied up while the owner works.
+        No session of ours takes its file away before its row is gone.
+        """
         try:
             descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -203,9 +213,14 @@ class SessionRegistry:
         finally:
             os.close(descriptor)
 
-    def _forget(self, session: SqliteSession) -> None:
+    def _end(self, session: SqliteSession) -> None:
+        """End a session whose row may still be there: its file stays, whose free lock says that the owner is gone."""
         session.extend(min(session.safe_until_us(), self._clock.monotonic_us()))
         session.let_go()
+
+    def _forget(self, session: SqliteSession) -> None:
+        """End a session whose row is gone."""
+        self._end(session)
         with suppress(OSError):
             (self._folder / session.name).unlink(missing_ok=True)
 
