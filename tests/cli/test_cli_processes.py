@@ -205,3 +205,15 @@ def test_a_changed_tool_stops_resume(project: Path, start: Start, tenuto: Tenuto
     said = tenuto("resume", "one", "--json")
     assert said.code == 5
     assert said.object["error"]["where"] == "python:helpers:double"
+
+
+@pytest.mark.sandbox
+def test_answers_that_contradict_each_other_are_refused(plans: Path, start: Start, tenuto: Tenuto) -> None:
+    child = started(start, "run", "once.plan.yaml", "--run", "one", step="ship")
+    child.kill()
+    child.wait(timeout=60)
+    for flags in (["--done", "--not-done"], ["--not-done", "--done"]):
+        said = tenuto("resolve", "one", "ship/1/0", *flags)
+        assert said.code == 2
+        assert "--done and --not-done contradict each other; give one" in said.err
+    assert "its output will be null; give --result FILE" in tenuto("resolve", "one", "ship/1/0", "--done").out

@@ -43,7 +43,13 @@ class Store:
 def open_store(settings: Settings, *, create: bool = False) -> Store:
     """Open the store of these settings. A missing one is a UsageError, or with `create` made by `make_store`."""
     path = settings.store
-    if not create and not (path / "journal.db").exists():
+    try:
+        found = (path / "journal.db").exists()
+    except OSError as error:
+        raise StorageError(
+            f"cannot be read ({error.strerror})", where=str(path), fix="check its permissions"
+        ) from None
+    if not create and not found:
         what = "is no store of runs" if path.exists() else "there is no store of runs"
         raise UsageError(what, where=str(path), fix="start a run first (`tenuto run PLAN`), or name it by --store")
     journal = SqliteJournal(path / "journal.db", SystemClock())

@@ -78,7 +78,7 @@ def find_root(start: Path) -> Path:
     """The project's root for a directory; the directory itself where nothing above it marks one."""
     start = Path(os.path.abspath(start))
     for directory in (start, *start.parents):
-        if any((directory / mark).exists() for mark in _MARKS):
+        if any(os.path.exists(directory / mark) for mark in _MARKS):
             return directory
     return start
 

@@ -42,8 +42,7 @@ def drive_command(settings: Settings, work: Work, *, as_json: bool, create: bool
         def name(run: RunId) -> None:
             named.append(run)
             if not as_json:
-                say(f"run {run}")
-                sys.stdout.flush()
+                _say_at_once(f"run {run}")
 
         drive = Drive(listen=progress.hear, named=name, stopper=stopper)
         state = asyncio.run(_guarded(settings, work, drive, create=create))
@@ -59,6 +58,14 @@ def drive_command(settings: Settings, work: Work, *, as_json: bool, create: bool
         for line in closing_lines(state, flag):
             say(line)
     return int(exit_code(state))
+
+
+def _say_at_once(line: str) -> None:
+    try:
+        say(line)
+        sys.stdout.flush()
+    except OSError:
+        """The run goes on; that stdout cannot be written is found again, and said, at the end."""
 
 
 async def _guarded(settings: Settings, work: Work, drive: Drive, *, create: bool) -> ExecutionState | None:

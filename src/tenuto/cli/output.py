@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
-from tenuto.errors import ExitCode, InvalidPlanError, TenutoError
+from tenuto.cli.streams import silence
+from tenuto.errors import ExitCode, InvalidPlanError, StorageError, TenutoError
 
-__all__ = ["complain", "error_object", "print_json", "say", "tell"]
+__all__ = ["complain", "error_object", "print_json", "say", "tell", "unwritable"]
 
 
 def say(line: str = "") -> None:
@@ -16,10 +17,14 @@ def say(line: str = "") -> None:
     sys.stdout.write(printable(line) + "\n")
 
 
-def tell(line: str = "") -> None:
-    """A line for people, on stderr."""
-    sys.stderr.write(printable(line) + "\n")
-    sys.stderr.flush()
+def tell(line: str = "", stream: TextIO | None = None) -> None:
+    """A line for people, on stderr where no other stream is given."""
+    out = stream or sys.stderr
+    try:
+        out.write(printable(line) + "\n")
+        out.flush()
+    except OSError:
+        silence(out)  # nobody can be told: what is done goes on
 
 
 def printable(line: str) -> str:
@@ -35,7 +40,30 @@ def print_json(value: Mapping[str, Any]) -> None:
     """One object on one line."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    try:
+        line = msgspec.json.encode(value).decode()
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        line = _ascii(value)
+    sys.stdout.write(line + "\n")
+
+
+def unwritable(error: OSError) -> StorageError:
+    """What is said where stdout takes no data: what was done is done, but its answer is lost."""
+    return StorageError(f"stdout cannot be written: {error.strerror}", fix="give it a place that can be")
+
+
+def _ascii(value: Mapping[str, Any]) -> str:
+    """JSON for a stream that cannot take all characters, and of text that is none (names of files may be such)."""
+    import json
+
+    import msgspec
+
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+    return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
 
 
 def error_object(error: TenutoError) -> dict[str, Any]:
@@ -50,8 +78,12 @@ def error_object(error: TenutoError) -> dict[str, Any]:
 def complain(error: TenutoError, *, as_json: bool) -> int:
     """Say what went wrong; the exit code it has."""
     if as_json:
-        print_json(error_object(error))
-        sys.stdout.flush()
+        try:
+            print_json(error_object(error))
+            sys.stdout.flush()
+        except OSError as unwritten:
+            silence(sys.stdout)
+            return complain(unwritable(unwritten), as_json=False)
     else:
         for line in str(error).split("\n"):
             tell(f"tenuto: {line}")

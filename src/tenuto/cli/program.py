@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from importlib import import_module
 from typing import NoReturn
 
 import click
 
-from tenuto.cli.output import complain
+from tenuto.cli.output import complain, tell, unwritable
+from tenuto.cli.streams import prepare_streams, silence
 from tenuto.errors import ExitCode, TenutoError, UsageError
 
 __all__ = ["program", "run_program"]
@@ -71,6 +72,7 @@ def program() -> None:
 
 def run_program(arguments: list[str] | None = None) -> NoReturn:
     """Run one command line and end the process. Every way out is an exit code and at most a few lines."""
+    prepare_streams()
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     verbose = "-v" in given or "--verbose" in given
@@ -83,7 +85,8 @@ def run_program(arguments: list[str] | None = None) -> NoReturn:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        for line in error.format_message().splitlines():
+            tell(line)
         sys.exit(int(ExitCode.USAGE))
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
@@ -98,6 +101,10 @@ def run_program(arguments: list[str] | None = None) -> NoReturn:
         _show_trace(verbose)
         sys.exit(complain(error, as_json=as_json))
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
+        if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EIO):
+            # A store says what it lacks in its own words: this is click's help, or the last flush.
+            silence(sys.stdout)
+            sys.exit(complain(unwritable(error), as_json=False))
         _show_trace(verbose)
         text = " ".join(f"{type(error).__name__}: {error}".split())
         wrong = TenutoError(f"internal error: {text}", fix="-v shows the traceback; please report it")
@@ -118,6 +125,5 @@ def _show_trace(verbose: bool) -> None:
 
 def _leave_pipe() -> NoReturn:
     """Whoever read us has gone: nothing more is said, at the interpreter's end either."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    silence(sys.stdout)
     sys.exit(int(ExitCode.OK))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, Self, TextIO
 
-from tenuto.cli.output import printable
+from tenuto.cli.output import tell
 from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused
 from tenuto.core.events.run import RunExhausted, RunResumed
 from tenuto.core.events.step import (
@@ -54,8 +54,7 @@ class PlainProgress:
         line = _line(published)
         if line:
             seconds = (published.at_us - self._begun) / 1_000_000
-            self._stream.write(printable(f"{seconds:7.1f}s  {line}") + "\n")
-            self._stream.flush()
+            tell(f"{seconds:7.1f}s  {line}", self._stream)
 
     def __enter__(self) -> Self:
         return self

@@ -21,14 +21,17 @@ __all__ = ["command"]
 @click.command("resolve", short_help="Say what became of a call in doubt.")
 @click.argument("run")
 @click.argument("call")
-@click.option("--done/--not-done", "done", default=None, help="Whether the call took effect.")
+@click.option("--done", is_flag=True, help="The call took effect.")
+@click.option("--not-done", is_flag=True, help="The call did not take effect: it is made again.")
 @click.option("--result", "result_file", metavar="FILE", help="With --done: what it returned (JSON).")
 @shared_options()
 def command(
-    run: str, call: str, done: bool | None, result_file: str | None, store: str | None, as_json: bool
+    run: str, call: str, done: bool, not_done: bool, result_file: str | None, store: str | None, as_json: bool
 ) -> None:
     """Say what became of CALL of RUN, whose outcome was lost: --done, or --not-done and it is made again."""
-    if done is None:
+    if done and not_done:
+        raise UsageError("--done and --not-done contradict each other", where=f"call {call}", fix="give one")
+    if not done and not not_done:
         raise UsageError("say whether the call took effect", where=f"call {call}", fix="give --done or --not-done")
     if result_file is not None and not done:
         raise UsageError("a call that was not made has no result", where="--result", fix="leave it out")
@@ -47,4 +50,6 @@ def command(
     from tenuto.cli.driving import store_flag
 
     say(f"resolved: {position} of {found} was {'made' if done else 'not made'}")
+    if done and result_file is None:
+        say("  its output will be null; give --result FILE to say what it gave")
     say(f"  tenuto resume {found}{store_flag(settings)}")
