@@ -117,7 +117,7 @@ async def resolve_call(
 
 def _position(state: ExecutionState, given: str) -> Position:
     """A call by its position, or by the run's id and its position."""
-    name = given.removeprefix(f"{state.run}/")
+    name = given if given in state.calls else given.removeprefix(f"{state.run}/")
     if name in state.calls:
         return Position(name)
     waiting = sorted(c.position for c in state.calls.values() if c.status == "doubt")

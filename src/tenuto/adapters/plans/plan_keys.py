@@ -154,9 +154,9 @@ def _step_problems(value: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if "agent" in value and works[0] != "prompt":
         return [("agent", f"only a prompt step has an agent, and this is a {works[0]} step", "remove agent")]
     return [
-        (key, f"{key} has no meaning in a run step", f"remove {key}")
+        (key, f"{key} has no meaning in a {works[0]} step", f"remove {key}")
         for key in ("model", "max_tokens")
-        if key in value and works[0] == "run"
+        if key in value and works[0] != "prompt"
     ]
 
 
