@@ -13,7 +13,7 @@ pytestmark = pytest.mark.sandbox
 
 
 def bound_below(place: str, tree: Path) -> set[str]:
-    """What a sandbox may see in a folder it has of its own: the way to its tree and to Python, where they lie there."""
+    """What a sandbox may see in a folder of its own: the way to its tree and to Python, where they lie there."""
     paths = [os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, tree)]
     return {os.path.relpath(path, place).partition("/")[0] for path in paths if path.startswith(f"{place}/")}
 
