@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tenuto.adapters.clock import SystemClock
+from tenuto.adapters.stores import sqlite_errors
 from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.adapters.stores.sqlite import SqliteJournal
 from tenuto.core.canonical import digest
@@ -334,6 +336,25 @@ async def test_an_append_that_does_not_fit_leaves_nothing_behind(path: Path) -> 
     assert await read_all(journal) == records
     await journal.close()
     assert await read_all(journal_at(path)) == records
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "words"),
+    [
+        (10_000_000, 9, "the disk failed (disk I/O error); check the disk (dmesg, smartctl), then resume"),
+        (10, 9, "the disk is full (disk I/O error); free some space, then resume"),
+        (10_000_000, 0, "the disk is full (disk I/O error); free some space, then resume"),
+    ],
+)
+def test_an_io_error_for_want_of_space_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch, free: int, inodes: int, words: str
+) -> None:
+    found = os.statvfs_result((4096, 4096, 10_000_000, free, free, 100, inodes, inodes, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: found)
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    assert str(sqlite_errors.storage_error(error, path)) == f"{path}: {words}"
+    assert sqlite_errors.breaks_store(error)
 
 
 async def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:

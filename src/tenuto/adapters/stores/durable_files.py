@@ -13,8 +13,8 @@ from tenuto.errors import StorageError
 __all__ = ["file_errors", "make_folder", "sync_folders", "synced_temporary"]
 
 _REMEDY = {
-    errno.ENOSPC: "free some space and resume",
-    errno.EDQUOT: "free some space and resume",
+    errno.ENOSPC: "free some space, then resume",
+    errno.EDQUOT: "free some space, then resume",
     errno.EFBIG: "raise the limit on the size of files and resume",
     errno.EIO: "check the disk (dmesg, smartctl), then resume",
     errno.EROFS: "make the folder writable",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,13 @@ from tenuto.errors import DamagedStoreError, StorageError
 
 __all__ = ["breaks_store", "damaged", "is_busy", "storage_error", "translated"]
 
+FREE_BYTES_MIN = 8_192_000
+"""With less than what the log may take before it is merged, a failed write is one for want of space."""
+
 _PRIMARY = 0xFF
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH})
 _REMEDY = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "free some space and resume"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "free some space, then resume"),
     sqlite3.SQLITE_IOERR: ("the disk failed", "check the disk (dmesg, smartctl), then resume"),
     sqlite3.SQLITE_READONLY: ("the store cannot be written", "make the file and its folder writable"),
     sqlite3.SQLITE_PERM: ("the store may not be used", "check the permissions of the file and its folder"),
@@ -48,6 +52,9 @@ def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
     code = _code(error)
     if code in _DAMAGE or "decode to UTF-8" in str(error):
         return damaged(path, str(error))
+    if code == sqlite3.SQLITE_IOERR and _is_full(path):
+        # Where the index of the log finds no room, SQLite calls it an I/O error.
+        code = sqlite3.SQLITE_FULL
     what, fix = _REMEDY.get(code, ("the store reported an error", "run `tenuto doctor`"))
     return StorageError(f"{what} ({error})", where=str(path), fix=fix)
 
@@ -64,6 +71,15 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False
+    without_inodes = found.f_files > 0 and found.f_favail == 0
+    return found.f_bavail * found.f_frsize < FREE_BYTES_MIN or without_inodes
 
 
 def _code(error: sqlite3.Error) -> int:
