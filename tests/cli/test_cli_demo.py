@@ -51,6 +51,20 @@ def test_the_demo_tells_its_story_on_a_plain_directory(tenuto: Tenuto, repositor
     assert (tmp_path / "kept" / "repository" / "MODULES.md").exists()
 
 
+def test_the_demo_says_why_it_cannot_show_anything(tenuto: Tenuto, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    said = tenuto("demo", "--repo", tmp_path / "empty", "--keep", tmp_path / "kept")
+    assert said.code == 1
+    (line,) = said.err.splitlines()
+    assert "nothing to survey" in line
+    assert str(tmp_path / "kept" / "demo.log") in line
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "a.py").write_text("x = 1\n")
+    said = tenuto("demo", "--repo", tmp_path / "small")
+    assert said.code == 1
+    assert "ended before it could be killed" in said.err
+
+
 def test_the_demo_refuses_a_directory_in_use(tenuto: Tenuto, repository: Path) -> None:
     said = tenuto("demo", "--repo", repository, "--keep", repository)
     assert said.code == 2

@@ -178,6 +178,9 @@ def test_a_newer_store_is_left_alone(tenuto: Tenuto, project: Path) -> None:
         said = tenuto(*arguments)
         assert said.code == 7, arguments
         assert "newer" in said.err
+    findings = {f["name"]: f for f in tenuto("doctor", "--json").object["findings"]}
+    assert "newer" in findings["store"]["what"]
+    assert tenuto("doctor").code == 1
 
 
 def test_a_damaged_store_is_named_and_not_repaired(tenuto: Tenuto, project: Path) -> None:

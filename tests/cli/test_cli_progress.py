@@ -35,9 +35,12 @@ def test_a_live_tree_is_for_terminals_only(stream: io.StringIO, variables: dict[
     assert isinstance(make_progress(stream, variables, quiet=True), Silent)
 
 
-def on_terminal(project: Path, variables: dict[str, str]) -> tuple[str, str]:
+TALK = 'tenuto: 1\nsteps: { talk: { prompt: "hi", model: "mock:" } }\n'
+
+
+def on_terminal(project: Path, variables: dict[str, str], plan: str = TALK) -> tuple[str, str]:
     """Run the plan with a terminal as stderr; what stdout and the terminal got."""
-    (project / "talk.plan.yaml").write_text('tenuto: 1\nsteps: { talk: { prompt: "hi", model: "mock:" } }\n')
+    (project / "talk.plan.yaml").write_text(plan)
     master, slave = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
     child = subprocess.Popen(
@@ -69,8 +72,21 @@ def test_the_terminal_shows_the_tree_and_stdout_the_data(project: Path) -> None:
     assert out.splitlines()[0] == "run one"
     assert "\x1b" not in out
     assert "✓ talk" in seen
-    assert "mock:" in seen
     assert "\x1b[32m" in seen
+
+
+def test_a_small_terminal_keeps_the_budget_in_view_and_tells_who_waits(project: Path) -> None:
+    keys = ", ".join(f"'{n:02}'" for n in range(30))
+    talk = f'foreach: [{keys}], prompt: "hi", model: "mock:?latency_ms=100..100"'
+    plan = f"tenuto: 1\nbudget: {{ tokens: 99999999 }}\nsteps: {{ talk: {{ {talk} }} }}\n"
+    _, seen = on_terminal(project, {"LINES": "12", "COLUMNS": "60", "TENUTO_MAX_PARALLEL": "2"}, plan)
+    frames = seen.split("31 steps, ")
+    assert len(frames) > 2
+    assert all("of 99,999,9" in after or "spent, " in after for after in frames[1:])
+    assert "queued" in seen
+    assert all(" s" not in line for line in seen.splitlines() if "queued" in line)
+    assert max(frame.count("talk[") for frame in frames) <= 9
+    assert "mock:" not in seen
 
 
 def test_no_color_is_respected(project: Path) -> None:

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from tenuto.ports.tools import Sandbox, Tool
     from tenuto.runtime.engine import PlanExecutionEngine
 
-__all__ = ["Store", "build_engine", "build_toolbox", "choose_sandbox", "make_store", "open_store", "open_workspace"]
+__all__ = [
+    "Store",
+    "build_engine",
+    "build_toolbox",
+    "choose_sandbox",
+    "has_journal",
+    "make_store",
+    "open_store",
+    "open_workspace",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +52,22 @@ class Store:
 def open_store(settings: Settings, *, create: bool = False) -> Store:
     """Open the store of these settings. A missing one is a UsageError, or with `create` made by `make_store`."""
     path = settings.store
-    try:
-        found = (path / "journal.db").exists()
-    except OSError as error:
-        raise StorageError(
-            f"cannot be read ({error.strerror})", where=str(path), fix="check its permissions"
-        ) from None
-    if not create and not found:
+    if not has_journal(settings) and not create:
         what = "is no store of runs" if path.exists() else "there is no store of runs"
         raise UsageError(what, where=str(path), fix="start a run first (`tenuto run PLAN`), or name it by --store")
     journal = SqliteJournal(path / "journal.db", SystemClock())
     artifacts = FileArtifactStore(path / "artifacts")
     return Store(path, journal, artifacts, Contents(journal, artifacts))
+
+
+def has_journal(settings: Settings) -> bool:
+    """Whether there is a store. StorageError where nobody may look."""
+    try:
+        return (settings.store / "journal.db").exists()
+    except OSError as error:
+        raise StorageError(
+            f"cannot be read ({error.strerror})", where=str(settings.store), fix="check its permissions"
+        ) from None
 
 
 def make_store(path: Path) -> None:

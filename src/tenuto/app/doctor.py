@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from tenuto.app.build import has_journal, open_store
 from tenuto.app.config import Settings
 from tenuto.errors import TenutoError
 
@@ -35,7 +36,7 @@ async def examine(settings: Settings) -> list[Finding]:
     return [
         _python(),
         _sqlite(),
-        _store(settings),
+        await _contents(settings) or _store(settings),
         await _sandbox(settings),
         _git(),
         _local_model(),
@@ -53,10 +54,25 @@ def _sqlite() -> Finding:
     return Finding(name="sqlite", ok=sqlite3.sqlite_version_info >= SQLITE_MIN, what=sqlite3.sqlite_version, fix=fix)
 
 
+async def _contents(settings: Settings) -> Finding | None:
+    """What is wrong with a store that there is: damaged, newer, not to be read. None for one that opens."""
+    try:
+        store = open_store(settings, create=True)
+        if has_journal(settings):
+            try:
+                await store.journal.runs()
+            finally:
+                await store.close()
+    except TenutoError as error:
+        where = f"{error.where}: " if error.where else ""
+        return Finding(name="store", ok=False, what=f"{where}{error.what}", fix=error.fix)
+    return None
+
+
 def _store(settings: Settings) -> Finding:
     """The store's directory, or where it would be made, can be written."""
     place = settings.store
-    while not place.exists() and place != place.parent:
+    while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     fix = "make it writable, or name another place by --store"
     try:

@@ -96,13 +96,12 @@ def _home(keep: str | None) -> Path:
 def _tell_resumed(stage: Stage, report: dict[str, Any]) -> None:
     from tenuto.cli.amounts import shown_spending
 
-    if stage.killed_after:
-        made = len(stage.replies) - stage.killed_after
-        stage.tell("resumed", f"{report['status']}: {stage.killed_after} replies from the record, {made} made now")
-        lost = report["budget"]["in_doubt"]
-        tokens = sum(hold.get("tokens", 0) for hold in lost)
-        text = f"{len(lost)} calls in flight; their holds ({tokens:,} tokens) count as spent" if lost else "nothing"
-        stage.tell("lost", text)
+    made = len(stage.replies) - stage.killed_after
+    stage.tell("resumed", f"{report['status']}: {stage.killed_after} replies from the record, {made} made now")
+    lost = report["budget"]["in_doubt"]
+    tokens = sum(hold.get("tokens", 0) for hold in lost)
+    text = f"{len(lost)} calls in flight; their holds ({tokens:,} tokens) count as spent" if lost else "nothing"
+    stage.tell("lost", text)
     stage.tell("spent", shown_spending(report["budget"]["spent"]))
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -104,10 +103,9 @@ def run_and_kill(stage: Stage) -> None:
             raise
         child.wait()
     if not killed and child.returncode != 0:
-        raise _failed(stage, "the run failed before it could be killed", child.returncode)
+        raise _failed(stage, _cause(stage) or "the run failed before it could be killed", child.returncode)
     if not killed:
-        stage.tell("ran", f"{stage.run} ended before a third of its replies were seen, so it was not killed")
-        return
+        raise _failed(stage, "the run ended before it could be killed: there is too little in this repository", None)
     stage.tell(
         "killed",
         f"{stage.run} by SIGKILL, with {stage.killed_after} of about {stage.expected} model replies on record "
@@ -151,17 +149,13 @@ async def _watch(stage: Stage, child: subprocess.Popen[bytes]) -> bool:
 
 def resume(stage: Stage) -> dict[str, Any]:
     """Continue the run to its end; its report."""
-    found = _call(stage, stage.command("resume", stage.run)) if stage.killed_after else _show(stage)
+    found = _call(stage, stage.command("resume", stage.run))
     if found.get("status") != "ok":
         raise _failed(stage, f"the run ended as {found.get('status')}: {found.get('error')}", None)
     again = asyncio.run(_asked_again(stage))
     if again:
         raise _failed(stage, f"{len(again)} calls that were on record were made again: {', '.join(again[:3])}", None)
     return found
-
-
-def _show(stage: Stage) -> dict[str, Any]:
-    return _call(stage, stage.command("show", stage.run))
 
 
 async def _asked_again(stage: Stage) -> list[str]:
@@ -221,10 +215,23 @@ def _call(stage: Stage, command: Sequence[str]) -> dict[str, Any]:
         found = {}
     if not isinstance(found, dict) or not found or ("error" in found and isinstance(found["error"], dict)):
         error = found.get("error", {}) if isinstance(found, dict) else {}
-        raise _failed(stage, f"`tenuto {command[command.index('tenuto') + 1]}` failed: {error}", done.returncode)
+        what = error.get("what") or "it said nothing"
+        raise _failed(stage, f"`tenuto {command[command.index('tenuto') + 1]}` failed: {what}", done.returncode)
     return found
 
 
 def _failed(stage: Stage, what: str, code: int | None) -> TenutoError:
     ended = "" if code is None else f" (exit {code})"
-    return TenutoError(f"{what}{ended}", fix=f"its output is in {os.path.relpath(stage.log)}")
+    return TenutoError(f"{what}{ended}", fix=f"its output is in {stage.log.absolute()}")
+
+
+def _cause(stage: Stage) -> str:
+    """Why the run failed, in its own words: what its report says, or the error it ended with."""
+    for line in reversed(stage.log.read_text("utf-8", "replace").splitlines()):
+        try:
+            error = json.loads(line).get("error")
+        except (ValueError, AttributeError):
+            continue
+        if error:
+            return str(error["what"] if isinstance(error, dict) else error)
+    return ""

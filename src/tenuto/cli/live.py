@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from tenuto.cli.output import printable
-from tenuto.cli.picture import SIGNS, budget_lines
-from tenuto.core.events.call import ModelCallRequested
+from tenuto.cli.picture import budget_lines
+from tenuto.cli.waiting import SIGNS, calls_by_step, doing
+from tenuto.core.events.call import ModelCallRequested, ToolCallRequested
 from tenuto.core.events.step import StepStarted
 from tenuto.core.report import step_result
 from tenuto.core.state import ExecutionState, StepState
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveProgress"]
 
-ROWS_MAX = 30
 COLOURS = {"completed": "green", "failed": "red", "skipped": "dim", "cancelled": "dim", "running": "cyan"}
 
 
@@ -37,6 +38,7 @@ class LiveProgress:
         self._heard_ns = 0
         self._started: dict[str, int] = {}
         self._ended: dict[str, int] = {}
+        self._called: set[str] = set()
         self._models: dict[str, str] = {}
         self._console = Console(file=stream, no_color=not colour, highlight=False)
         self._live = Live(
@@ -52,12 +54,21 @@ class LiveProgress:
         with self._lock:
             self._state, self._at_us, self._heard_ns = published.state, published.at_us, time.monotonic_ns()
             path = getattr(event, "path", None)
-            if isinstance(event, ModelCallRequested):
-                self._models[event.call.rsplit("/", 2)[0]] = event.config.model
+            if isinstance(event, (ModelCallRequested, ToolCallRequested)):
+                self._hear_call(event, published.at_us)
             elif isinstance(event, StepStarted):
                 self._started.setdefault(event.path, published.at_us)
             elif path is not None:
                 self._ended[path] = published.at_us
+
+    def _hear_call(self, event: ModelCallRequested | ToolCallRequested, at_us: int) -> None:
+        """A step's clock begins with its first call that has a place, and not while it waits for one."""
+        path = event.call.rsplit("/", 2)[0]
+        if path in self._started and path not in self._called:
+            self._started[path] = at_us
+        self._called.add(path)
+        if isinstance(event, ModelCallRequested):
+            self._models[path] = event.config.model
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -74,46 +85,51 @@ class LiveProgress:
         with self._lock:
             state = self._state
             at_us = self._at_us + (time.monotonic_ns() - self._heard_ns) // 1_000
+            models = dict(self._models) if len(set(self._models.values())) > 1 else {}
         if state is None:
             return Text("reading the repository ...", style="dim")
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        calls = calls_by_step(state)
         steps = sorted(state.steps.values(), key=lambda s: s.order)
-        shown = _newsworthy(steps)
-        for step in shown:
-            table.add_row(
-                *(Text(printable(cell), style=COLOURS.get(step.status, "")) for cell in self._row(state, step, at_us))
-            )
-        lines = [
-            Text(printable(line), style="dim", no_wrap=True, overflow="ellipsis") for line in budget_lines(state)
-        ]
-        if len(shown) < len(steps):
-            ended = sum(step.ended for step in steps)
-            lines.insert(0, Text(f"{len(steps)} steps, {ended} ended", style="dim"))
+        ended = sum(step.ended for step in steps)
+        footer = [f"{len(steps)} step{'s' * (len(steps) != 1)}, {ended} ended", *budget_lines(state)]
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        # The cursor's own line is left free: what is as high as the terminal cannot be drawn over.
+        for step in _newsworthy(steps, calls, max(1, self._console.height - len(footer) - 1)):
+            cells = self._row(state, step, doing(step, calls, driven=True), models, at_us)
+            style = COLOURS.get(step.status, "")
+            table.add_row(*(Text(printable(c), style=style, no_wrap=True, overflow="ellipsis") for c in cells))
+        for column in table.columns[1:]:
+            column.no_wrap = True  # the name gives way first
+        lines = (Text(printable(line), style="dim", no_wrap=True, overflow="ellipsis") for line in footer)
         return Group(table, *lines)
 
-    def _row(self, state: ExecutionState, step: StepState, at_us: int) -> tuple[str, ...]:
+    def _row(
+        self, state: ExecutionState, step: StepState, word: str, models: Mapping[str, str], at_us: int
+    ) -> tuple[str, ...]:
         told = step_result(state, step)
         depth = 0 if step.parent is None and step.asked_by is None else 1
-        begun = self._started.get(step.path)
-        until = self._ended.get(step.path, at_us) if step.ended else at_us
+        begun = None if word == "queued" else self._started.get(step.path)
+        until = self._ended.get(step.path) if step.ended else at_us
         tokens = 0 if told.spent is None else told.spent.tokens
         money = 0 if told.spent is None else told.spent.usd_micros
         return (
-            "  " * depth + f"{SIGNS[step.status]} {step.path}",
-            step.status,
+            "  " * depth + f"{SIGNS[word]} {step.path}",
+            word,
             str(told.agent or ""),
-            self._models.get(step.path, ""),
-            "" if begun is None else f"{(until - begun) / 1_000_000:.1f} s",
+            models.get(step.path, ""),
+            "" if begun is None or until is None else f"{(until - begun) / 1_000_000:.1f} s",
             f"{tokens:,} tokens" if tokens else "",
             f"${money / 1_000_000:.4f}" if money else "",
         )
 
 
-def _newsworthy(steps: list[StepState]) -> list[StepState]:
+def _newsworthy(steps: list[StepState], calls: Mapping[str, set[str]], rows: int) -> list[StepState]:
     """All steps where they fit; else those that are at work or failed, then the rest, in plan order."""
-    if len(steps) <= ROWS_MAX:
+    if len(steps) <= rows:
         return steps
-    busy = [s for s in steps if s.status in ("running", "expanded", "merging", "backoff", "failed")][:ROWS_MAX]
+    busy = [s for s in steps if s.status in ("running", "expanded", "merging", "backoff", "failed")]
+    busy.sort(key=lambda s: doing(s, calls, driven=True) == "queued")
     roots = [s for s in steps if s.parent is None and s.asked_by is None]
-    chosen = {s.path for s in (busy + roots)[:ROWS_MAX]}
-    return [s for s in steps if s.path in chosen]
+    chosen: dict[str, None] = dict.fromkeys(s.path for s in busy + roots + steps)
+    kept = set(list(chosen)[:rows])
+    return [s for s in steps if s.path in kept]

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tenuto.app.runs import ShownRun
 from tenuto.cli.amounts import NAMES, shown_amount
 from tenuto.cli.closing import next_commands
 from tenuto.cli.table import cut
+from tenuto.cli.waiting import SIGNS, calls_by_step, doing
+from tenuto.core.ids import StepPath
 from tenuto.core.report import budget_report, grade, step_result
 from tenuto.core.state import ExecutionState, StepState
 
 __all__ = ["budget_lines", "picture", "step_lines"]
 
-SIGNS = {
-    "completed": "✓",
-    "failed": "✗",
-    "skipped": "–",
-    "cancelled": "⊘",
-    "running": "●",
-    "expanded": "●",
-    "merging": "●",
-    "backoff": "◌",
-    "ready": "○",
-    "waiting": "○",
-}
 OUTPUT_CHARACTERS = 100
 CHILDREN_SHOWN = 30
 BAR = 24
@@ -46,7 +36,7 @@ def picture(shown: ShownRun, flag: str) -> Iterator[str]:
     if state.why:
         yield f"  why      {cut(state.why, 300)}"
     yield ""
-    yield from step_lines(state)
+    yield from step_lines(state, driven=shown.owned)
     yield ""
     yield from budget_lines(state)
     if state.outputs is not None:
@@ -67,12 +57,14 @@ def _sandbox(state: ExecutionState) -> str:
     return state.spec.lock.sandbox or "not needed"
 
 
-def step_lines(state: ExecutionState) -> Iterator[str]:
-    """The tree of steps, in plan order."""
+def step_lines(state: ExecutionState, *, driven: bool) -> Iterator[str]:
+    """The tree of steps, in plan order. `driven`: an engine is at work on the run."""
+    calls = calls_by_step(state)
+    words = {path: doing(step, calls, driven=driven) for path, step in state.steps.items()}
     children: dict[str, list[StepState]] = {}
     for step in sorted(state.steps.values(), key=lambda s: s.order):
         children.setdefault(_parent(step), []).append(step)
-    yield from _branch(state, children, "", "")
+    yield from _branch(state, children, words, "", "")
 
 
 def _parent(step: StepState) -> str:
@@ -81,25 +73,31 @@ def _parent(step: StepState) -> str:
     return "" if step.asked_by is None else step.asked_by.rsplit("/", 2)[0]
 
 
-def _branch(state: ExecutionState, children: dict[str, list[StepState]], parent: str, indent: str) -> Iterator[str]:
+def _branch(
+    state: ExecutionState,
+    children: dict[str, list[StepState]],
+    words: Mapping[StepPath, str],
+    parent: str,
+    indent: str,
+) -> Iterator[str]:
     steps = children.get(parent, [])
     for step in steps[:CHILDREN_SHOWN]:
-        yield indent + _step_line(state, step, parent)
+        yield indent + _step_line(state, step, words[step.path], parent)
         if step.error is not None:
             yield f"{indent}    {step.error.kind}: {cut(step.error.message, 200)}"
         elif step.output is not None and not (step.expansion is not None and step.path in children):
             yield f"{indent}    {cut(step.output.data.decode(), OUTPUT_CHARACTERS)}"
-        yield from _branch(state, children, step.path, indent + "  ")
+        yield from _branch(state, children, words, step.path, indent + "  ")
     if len(steps) > CHILDREN_SHOWN:
         rest = steps[CHILDREN_SHOWN:]
         done = sum(step.ended for step in rest)
         yield f"{indent}  ... and {len(rest)} more, {done} of them ended"
 
 
-def _step_line(state: ExecutionState, step: StepState, parent: str) -> str:
+def _step_line(state: ExecutionState, step: StepState, word: str, parent: str) -> str:
     told = step_result(state, step)
     name = step.path.removeprefix(parent) if step.parent is not None else step.path
-    parts = [f"{SIGNS[step.status]} {name}", step.status]
+    parts = [f"{SIGNS[word]} {name}", word]
     if told.agent:
         parts.append(str(told.agent))
     if step.attempt > 1:
@@ -123,7 +121,7 @@ def budget_lines(state: ExecutionState) -> Iterator[str]:
         )
     free = [f"{shown_amount(n, a)} {NAMES[n]}" for n, a in spent.items() if n not in limit and a]
     if free:
-        yield f"{'no limit':<13}  {', '.join(free)}"
+        yield f"{'also spent':<13}  {', '.join(free)}"
     for hold in found["in_doubt"]:
         amounts = ", ".join(f"{shown_amount(n, a)} {NAMES[n]}" for n, a in hold.items() if n in NAMES and a)
         yield f"{'in doubt':<13}  {hold['call']} (try {hold['try']}): {amounts or 'nothing'}"

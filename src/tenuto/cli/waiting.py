@@ -1,0 +1,50 @@
+"""What a step that has begun does at this moment, in a word: the state says `running` of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tenuto.core.state import ExecutionState, StepState
+
+__all__ = ["SIGNS", "calls_by_step", "doing"]
+
+SIGNS = {
+    "completed": "✓",
+    "failed": "✗",
+    "skipped": "–",
+    "cancelled": "⊘",
+    "running": "●",
+    "expanded": "●",
+    "merging": "●",
+    "backoff": "◌",
+    "ready": "○",
+    "waiting": "○",
+    "queued": "○",
+    "in doubt": "?",
+    "interrupted": "◌",
+    "waits for budget": "◌",
+}
+"""The sign of every status, and of every word that `doing` gives."""
+
+
+def calls_by_step(state: ExecutionState) -> dict[str, set[str]]:
+    """How the calls of every step stand that has any."""
+    found: dict[str, set[str]] = {}
+    for call in state.calls.values():
+        found.setdefault(call.path, set()).add(call.status)
+    return found
+
+
+def doing(step: StepState, calls: Mapping[str, set[str]], *, driven: bool) -> str:
+    """The status of a step, and of a running one what it waits for. `driven`: an engine is at work on the run."""
+    if step.status not in ("running", "merging"):
+        return step.status
+    own = calls.get(step.path, set())
+    if driven and (not own or own & {"open", "lost"}):
+        return step.status
+    for status, word in (("doubt", "in doubt"), ("parked", "waits for budget")):
+        if status in own:
+            return word
+    if not driven:
+        return "interrupted"
+    return "backoff" if "backoff" in own else "queued"
