@@ -8,6 +8,7 @@ than the store is proof of a loss. So it must be read before the store is looked
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
@@ -132,9 +133,14 @@ class HeadsNote:
             return self._descriptor if self._usable else None
 
     def _opened(self, *, create: bool) -> int | None:
-        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        flags = os.O_CLOEXEC | (os.O_CREAT if create else 0)
         try:
-            descriptor = os.open(self._path, flags, 0o644)
+            try:
+                descriptor = os.open(self._path, flags | os.O_RDWR, 0o644)
+            except OSError as error:
+                if create or error.errno not in (errno.EACCES, errno.EROFS):
+                    raise
+                descriptor = os.open(self._path, flags | os.O_RDONLY)
             header = os.pread(descriptor, len(_HEADER), 0)
             if not header and create:
                 os.pwrite(descriptor, _HEADER, 0)

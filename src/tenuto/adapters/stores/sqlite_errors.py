@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tenuto.errors import DamagedStoreError, StorageError
 
-__all__ = ["breaks_store", "damaged", "is_busy", "storage_error", "translated"]
+__all__ = ["breaks_store", "damaged", "is_busy", "is_unwritable", "storage_error", "translated"]
 
 FREE_BYTES_MIN = 8_192_000
 """With less than what the log may take before it is merged, a failed write is one for want of space."""
@@ -25,7 +25,7 @@ _REMEDY = {
     sqlite3.SQLITE_AUTH: ("the store may not be used", "check the permissions of the file and its folder"),
     sqlite3.SQLITE_CANTOPEN: (
         "the store cannot be opened",
-        "check that its folder exists and may be read and written",
+        "check that its folder exists and may be read and written, or copy the whole folder to a place that may",
     ),
     sqlite3.SQLITE_BUSY: ("another process kept the store locked", "try again when it has finished"),
     sqlite3.SQLITE_LOCKED: ("another process kept the store locked", "try again when it has finished"),
@@ -45,6 +45,11 @@ def breaks_store(error: sqlite3.Error) -> bool:
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another process, or another connection of this one, had the store locked."""
     return _code(error) == sqlite3.SQLITE_BUSY
+
+
+def is_unwritable(error: sqlite3.Error) -> bool:
+    """Whether SQLite could not make or write a file that it needs, which even readers of a log do."""
+    return _code(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 
 def storage_error(error: sqlite3.Error, path: Path) -> StorageError:

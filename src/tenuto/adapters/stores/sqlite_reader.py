@@ -13,8 +13,8 @@ from typing import Any
 
 from tenuto.adapters.stores import refusals
 from tenuto.adapters.stores.heads import HeadsNote
-from tenuto.adapters.stores.sqlite_errors import damaged, translated
-from tenuto.adapters.stores.sqlite_schema import connect, prepare
+from tenuto.adapters.stores.sqlite_errors import damaged, is_unwritable, translated
+from tenuto.adapters.stores.sqlite_schema import Outline, connect, connect_still, outline, prepare
 from tenuto.adapters.stores.sqlite_segments import place_of, unpack
 from tenuto.adapters.stores.sqlite_transaction import RUN_QUERY, RunRow, head_in, is_text
 from tenuto.core.canonical import digest
@@ -54,6 +54,7 @@ class Reader:
         self._busy_ms = busy_ms
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._still: Outline | None = None  # of a store that is read without locks, as it was when opened
         self._numbers: dict[RunId, int] = {}
         self._closed = False
 
@@ -170,12 +171,38 @@ class Reader:
         with self._lock, translated(self._path):
             if self._closed:
                 raise StorageError("the journal was closed", where=str(self._path), fix="open it again")
-            if self._connection is None:
-                if not self._path.exists():
-                    return []
-                prepare(self._path, self._busy_ms)
-                self._connection = connect(self._path, self._busy_ms, writes=False)
-            return self._connection.execute(sql, parameters).fetchall()
+            if self._connection is None and not self._path.exists():
+                return []
+            while True:
+                connection = self._connection or self._open()
+                try:
+                    rows = connection.execute(sql, parameters).fetchall()
+                except sqlite3.Error:
+                    if not self._moved():
+                        raise
+                else:
+                    if not self._moved():
+                        return rows
+                connection.close()
+                self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        prepare(self._path, self._busy_ms)
+        self._still = None
+        try:
+            # SQLite looks at the file in there already.
+            self._connection = connect(self._path, self._busy_ms, writes=False)
+        except sqlite3.Error as error:
+            seen = outline(self._path)
+            if not is_unwritable(error) or seen.logged:
+                raise
+            self._connection = connect_still(self._path, self._busy_ms)
+            self._still = seen
+        return self._connection
+
+    def _moved(self) -> bool:
+        """Whether somebody wrote what is read here without locks."""
+        return self._still is not None and outline(self._path) != self._still
 
 
 def _head_of(record: StoredRecord) -> Head:

@@ -11,11 +11,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tenuto.adapters.stores.sqlite_errors import damaged, translated
 from tenuto.errors import NewerStoreError, StorageError
 
-__all__ = ["APPLICATION_ID", "PAGE_BYTES", "VERSION", "connect", "prepare"]
+__all__ = ["APPLICATION_ID", "PAGE_BYTES", "VERSION", "Outline", "connect", "connect_still", "outline", "prepare"]
 
 APPLICATION_ID = 0x74656E75
 """`tenu`: tells our file from any other SQLite database."""
@@ -49,9 +50,20 @@ def prepare(path: Path, busy_ms: int) -> None:
 
 def connect(path: Path, busy_ms: int, *, writes: bool) -> sqlite3.Connection:
     """A connection to a prepared store, for use by one thread at a time. Raises `sqlite3.Error`."""
-    mode = "rw" if path.exists() else "rwc"
+    return _configured(path, busy_ms, "mode=rw" if path.exists() else "mode=rwc", writes=writes)
+
+
+def connect_still(path: Path, busy_ms: int) -> sqlite3.Connection:
+    """A connection for reading a store without a log where nothing can be written, not even what readers share.
+
+    It takes no locks: what it read counts only if the store's `outline` is still the one from before it was opened.
+    """
+    return _configured(path, busy_ms, "mode=ro&immutable=1", writes=False)
+
+
+def _configured(path: Path, busy_ms: int, parameters: str, *, writes: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        f"{path.absolute().as_uri()}?{parameters}",
         uri=True,
         timeout=busy_ms / 1_000,
         isolation_level=None,
@@ -75,7 +87,7 @@ def connect(path: Path, busy_ms: int, *, writes: bool) -> sqlite3.Connection:
 def _version_in(path: Path, busy_ms: int) -> int:
     """The version of the store, 0 for none yet. Changes nothing."""
     while True:
-        seen = _outline(path)
+        seen = outline(path)
         size, _, logged = seen
         if not size:
             return 0
@@ -83,18 +95,30 @@ def _version_in(path: Path, busy_ms: int) -> int:
             return _look(path, size, busy_ms, logged=logged)
         except StorageError:
             # Somebody may have been making it just then.
-            if _outline(path) == seen:
+            if outline(path) == seen:
                 raise
 
 
-def _outline(path: Path) -> tuple[int, int, bool]:
-    """Size (0: not there), time of the last change, and whether there is a log."""
+class Outline(NamedTuple):
+    """`size`: 0 = not there. `logged`: whether there is a log with something in it."""
+
+    size: int
+    changed_ns: int
+    logged: bool
+
+
+def outline(path: Path) -> Outline:
+    """What tells from outside that somebody wrote to a store."""
     try:
         found = path.stat()
     except FileNotFoundError:
-        return 0, 0, False
+        return Outline(0, 0, False)
     size = max(found.st_size, 1) if path.is_dir() else found.st_size
-    return size, found.st_mtime_ns, Path(f"{path}-wal").exists()
+    try:
+        logged = Path(f"{path}-wal").stat().st_size > 0
+    except FileNotFoundError:
+        logged = False
+    return Outline(size, found.st_mtime_ns, logged)
 
 
 def _look(path: Path, size: int, busy_ms: int, *, logged: bool) -> int:
