@@ -86,7 +86,9 @@ def _lines(applied: AppliedRun) -> list[str]:
         case "conflict":
             lines = [f"conflict: {target} and the result of {applied.run} change the same lines; nothing was done"]
             lines += [f"  {conflict.path}: {conflict.reason}" for conflict in done.conflicts[:SHOWN_MAX]]
-            return [*lines, f"  tenuto apply {applied.run} --branch NAME   # or undo your change"]
+            if applied.branch:
+                return [*lines, "  the branch's own history changed the same lines: commit or rebase first"]
+            return [*lines, f"  commit or stash your changes, or: tenuto apply {applied.run} --branch NAME"]
         case _:
             lines = [f"{len(done.foreign)} files changed since the run started; nothing was done. A merge would do:"]
     lines += [f"  {_kind(change):<8} {change.path}" for change in done.changes[:SHOWN_MAX]]

@@ -193,6 +193,7 @@ async def test_foreign_changes_are_shown_and_merged_only_when_asked(trees: Trees
     assert repository.on("tenuto/r1") == {"a.txt": "100644 run\n", "b.txt": "100644 mine\n"}
     assert repository.git("rev-parse", "tenuto/r1^").strip() == head
     repository.write(a_txt="mine\n")
+    repository.commit("third")
     refused = await apply_to_branch(
         trees.workspace,
         repository.directory,
@@ -203,6 +204,76 @@ async def test_foreign_changes_are_shown_and_merged_only_when_asked(trees: Trees
     )
     assert (refused.status, [conflict.path for conflict in refused.conflicts]) == ("conflict", ["a.txt"])
     assert "other" not in repository.git("branch", "--list", "-a")
+
+
+async def test_uncommitted_changes_since_the_start_are_no_matter_of_the_branch(trees: Trees, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repo")
+    repository.write(_gitignore="*.log\n", a_txt="a\n", b_txt="b\n", c_txt="c\n")
+    repository.write(kept_log="kept\n")
+    repository.git("add", "-A", "-f")
+    head = repository.commit()
+    repository.write(b_txt="dirty at the start\n", u_txt="untracked at the start\n")
+    base = await trees.workspace.capture(repository.directory)
+    tree = await edited(trees, base, {"a.txt": b"run\n", "b.txt": b"dirty, and run\n"})
+    repository.write(a_txt="mine\n", b_txt="mine\n", new_txt="mine\n")
+    (repository.directory / "c.txt").unlink()
+    before = repository.untouched()
+    applied = await apply(trees, repository, Result(base=base, head=head, run=RunId("r1"), tree=tree))
+    assert (applied.status, applied.foreign) == ("applied", ())
+    assert repository.untouched() == before
+    assert repository.on("tenuto/r1") == {
+        ".gitignore": "100644 *.log\n",
+        "a.txt": "100644 run\n",
+        "b.txt": "100644 dirty, and run\n",
+        "c.txt": "100644 c\n",
+        "kept.log": "100644 kept\n",
+        "u.txt": "100644 untracked at the start\n",
+    }
+
+
+@pytest.mark.parametrize("below", ["", "packages/app"])
+async def test_a_head_that_moved_is_merged_without_what_is_uncommitted(
+    trees: Trees, tmp_path: Path, below: str
+) -> None:
+    repository = Repository(tmp_path / "repo", below)
+    repository.write(_gitattributes="*.txt text eol=crlf\n", a_txt="a\r\n", b_txt="b\r\n")
+    (repository.top / ".git/info/exclude").write_text("*.log\n")
+    repository.write(kept_log="kept\n")
+    repository.git("add", "-A", "-f")
+    start = repository.commit()
+    base = await trees.workspace.capture(repository.directory)
+    tree = await edited(trees, base, {"a.txt": b"run\r\n"})
+    repository.write(b_txt="committed\r\n")
+    head = repository.commit("second")
+    repository.write(a_txt="mine\r\n", new_txt="mine\r\n")
+    result = Result(base=base, head=start, run=RunId("r1"), tree=tree)
+    before = repository.untouched()
+    shown = await apply(trees, repository, result)
+    assert (shown.status, [change.path for change in shown.foreign]) == ("preview", ["b.txt"])
+    assert (await apply(trees, repository, result, merge=True)).status == "applied"
+    assert repository.untouched() == before
+    prefix = f"{below}/" if below else ""
+    assert repository.on("tenuto/r1") == {
+        f"{prefix}.gitattributes": "100644 *.txt text eol=crlf\n",
+        f"{prefix}a.txt": "100644 run\n",
+        f"{prefix}b.txt": "100644 committed\n",
+        f"{prefix}kept.log": "100644 kept\n",
+    }
+    assert repository.git("rev-parse", "tenuto/r1^").strip() == head
+
+
+async def test_a_head_that_moved_to_the_files_of_the_start_hinders_nothing(trees: Trees, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repo")
+    repository.write(a_txt="a\n")
+    start = repository.commit()
+    repository.write(a_txt="dirty\n")
+    base = await trees.workspace.capture(repository.directory)
+    tree = await edited(trees, base, {"a.txt": b"run\n"})
+    repository.commit("what was dirty")
+    repository.write(a_txt="mine\n")
+    applied = await apply(trees, repository, Result(base=base, head=start, run=RunId("r1"), tree=tree))
+    assert (applied.status, applied.head_moved) == ("applied", True)
+    assert repository.on("tenuto/r1") == {"a.txt": "100644 run\n"}
 
 
 async def test_a_branch_is_made_never_moved_and_equal_work_has_an_equal_commit(trees: Trees, tmp_path: Path) -> None:

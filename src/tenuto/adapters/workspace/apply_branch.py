@@ -1,5 +1,6 @@
 """Bringing a result onto a new git branch: objects and one reference, nothing else.
 
+The branch grows out of the commit that HEAD names; what lies uncommitted in the working tree is no matter of it.
 Working tree, index and HEAD stay as they are, byte for byte: the commit is put together in a private index, from
 a private directory that holds the tree.
 """
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from tenuto.adapters.workspace.comparing import Result, compare
-from tenuto.adapters.workspace.git import Git
+from tenuto.adapters.workspace.commit_tree import tree_of_commit
+from tenuto.adapters.workspace.comparing import Comparison, Result, compare_tree
+from tenuto.adapters.workspace.git import Git, read_head
 from tenuto.adapters.workspace.left_out import LeftOut
 from tenuto.adapters.workspace.paths import shown
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
+from tenuto.adapters.workspace.trees import EMPTY_TREE
 from tenuto.core.ids import Digest
 from tenuto.core.merging import MergeConflict
 from tenuto.errors import RefusedRequestError, StorageError, UsageError
@@ -49,11 +52,11 @@ class AppliedBranch:
     """What was done, or would be.
 
     `status`: `applied` (the branch is there, with `commit`); `unchanged` (the commit that HEAD names holds it
-    already: no branch was made); `preview` (others changed files of the directory since the run started: nothing
-    was done, ask with `merge=True`); `conflict` (their changes and the run's cannot be merged).
-    `changes`: of the directory's tree as it is now, before -> after. `foreign`: what others changed since the run
-    started. `head_moved`: HEAD names another commit than then, which alone hinders nothing. `tree`: what the
-    commit holds, or would.
+    already: no branch was made); `preview` (HEAD moved, and its files are not those that the run started from:
+    nothing was done, ask with `merge=True`); `conflict` (what was committed and the run's changes cannot be merged).
+    `changes`: of the tree that the result was brought to, before -> after. `foreign`: what differs in HEAD's files
+    from those that the run started from, where it moved. `head_moved`: HEAD names another commit than then, which
+    alone hinders nothing. `tree`: what the commit holds, or would.
     """
 
     changes: tuple[FileChange, ...] = ()
@@ -85,20 +88,23 @@ async def apply_to_branch(
 ) -> AppliedBranch:
     """Make a branch whose commit holds a result, or show what a merge would do.
 
-    The commit's parent is the one that HEAD names now (none in a repository without commits), and its tree is the
-    parent's with the directory's files as they are now and the result in them; `merge=True` does that too where
-    others changed files since the run started. Files of the parent that no capture holds (those that are ignored
-    although git tracks them, submodules, those outside a sparse checkout, and everything outside the directory)
-    are kept. Attributes and filters of the repository hold, as for `git add`.
+    The commit's parent is the one that HEAD names now (none in a repository without commits). Where HEAD names the
+    commit of the run's start, its tree is the result, with what was uncommitted then. Where HEAD moved, it is the
+    merge of HEAD's files and the result (base: what the run started from), made only with `merge=True` where they
+    differ; but the result as it is where the directory still, or by now, holds the files of the start or the end.
+    What was changed and not committed since the start is left out. Files of the parent that no capture holds (those
+    that are ignored although git tracks them, submodules, those outside a sparse checkout, and everything outside
+    the directory) are kept. Attributes and filters of the repository hold, as for `git add`.
 
-    UsageError where the directory cannot be captured or is in no repository, or the branch's name is none;
+    UsageError where HEAD moved and the files cannot be captured, where the directory is in no repository, or
+    where the branch's name is none;
     RefusedRequestError where the branch exists; StorageError where git fails.
     """
     directory = Path(await asyncio.to_thread(os.path.realpath, directory))
     repository = await _repository(directory, environment)
     git = repository.git
     reference = await _free(repository, commit.branch)
-    found = await compare(workspace, directory, result, environment)
+    found = await _compare(workspace, repository, result)
     if found.target is None:
         return AppliedBranch(
             status="conflict", conflicts=found.conflicts, foreign=found.foreign, head_moved=found.head_moved
@@ -143,6 +149,28 @@ async def _repository(directory: Path, environment: Mapping[str, str]) -> _Repos
             "git has no working tree here", where=shown(str(directory)), fix="apply without a branch, or git init"
         )
     return _Repository(git, directory, lines[1], lines[2])
+
+
+async def _compare(workspace: TreeWorkspace, repository: _Repository, result: Result) -> Comparison:
+    """What a result means for HEAD. `now` is the tree that stands for what HEAD's commit holds of the directory."""
+    directory, git = repository.directory, repository.git
+    head = await read_head(directory, git.environment)
+    if head == result.head:
+        return Comparison(head=head, head_moved=False, now=result.base, target=result.tree)
+    now = await workspace.capture(directory)
+    if now not in (result.base, result.tree):
+        now = EMPTY_TREE
+        if head is not None:
+            now = await tree_of_commit(
+                workspace,
+                git,
+                head,
+                directory=directory,
+                git_directory=repository.git_directory,
+                prefix=repository.prefix,
+                without=await _outside_sparse_checkout(repository),
+            )
+    return await compare_tree(workspace, now, result, head)
 
 
 async def _free(repository: _Repository, branch: str) -> str:
@@ -193,7 +221,7 @@ async def _gone(
     wanted: set[str],
     variables: Mapping[str, str],
 ) -> set[str]:
-    """The files of the parent that somebody deleted: the run, or the user before."""
+    """The files of the parent that somebody deleted: the run, or the user before it."""
     prefix = repository.prefix
     held = {prefix + entry.path for entry in await workspace.entries(now)}
     left_out = await LeftOut.of(workspace, repository.directory, now, prefix)

@@ -12,7 +12,7 @@ from tenuto.core.ids import Digest, RunId
 from tenuto.core.merging import MergeConflict, MergePlan, TreeToMerge
 from tenuto.ports.workspace import FileChange
 
-__all__ = ["Comparison", "Result", "compare"]
+__all__ = ["Comparison", "Result", "compare", "compare_tree"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,11 @@ async def compare(
 ) -> Comparison:
     """Look at the directory afresh. UsageError where it cannot be captured; `environment` is what git gets."""
     now = await workspace.capture(directory)
-    head = await read_head(directory, environment)
+    return await compare_tree(workspace, now, result, await read_head(directory, environment))
+
+
+async def compare_tree(workspace: TreeWorkspace, now: Digest, result: Result, head: str | None) -> Comparison:
+    """The same for files that were looked at already; `head` is the commit that HEAD names now."""
     head_moved = result.head is not None and head != result.head
     if now in (result.base, result.tree):
         return Comparison(head=head, head_moved=head_moved, now=now, target=result.tree)
