@@ -254,3 +254,23 @@ def test_terminal_codes_from_outside_are_shown_and_not_obeyed(tenuto: Tenuto, pr
     shown = tenuto("show", "one").out
     assert "\x1b" not in shown
     assert "evil" in shown
+
+
+def test_an_emptied_store_is_not_taken_for_a_new_one(tenuto: Tenuto, project: Path) -> None:
+    (project / "talk.plan.yaml").write_text(GOOD)
+    tenuto("run", "talk.plan.yaml", "--run", "one")
+    for path in (project / ".tenuto").glob("journal.db*"):
+        if path.name in ("journal.db", "journal.db-wal", "journal.db-shm"):
+            path.unlink()
+    (project / ".tenuto" / "journal.db").touch()
+    said = tenuto("ls")
+    assert (said.code, said.out) == (7, "")
+    assert "records of runs were acknowledged here" in said.err
+
+
+def test_the_service_of_openai_is_not_called_without_a_key(tenuto: Tenuto, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TENUTO_OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    said = tenuto("run", "greet.plan.yaml", "--model", "openai:gpt-5-mini", "--no-sandbox")
+    assert (said.code, said.out) == (2, "")
+    assert "OPENAI_API_KEY is not set; set it, or set OPENAI_BASE_URL for a compatible server" in said.err

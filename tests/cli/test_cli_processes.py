@@ -55,7 +55,7 @@ def started(start: Start, *arguments: str, step: str = "slow") -> subprocess.Pop
     return child
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_says_how_it_is_resumed(number: int, plans: Path, start: Start, tenuto: Tenuto) -> None:
     child = started(start, "run", "slow.plan.yaml", "--run", "one")
     child.send_signal(number)
@@ -95,7 +95,7 @@ def test_a_live_run_belongs_to_its_process(plans: Path, start: Start, tenuto: Te
 def test_a_live_run_is_cancelled_by_whoever_drives_it(plans: Path, start: Start, tenuto: Tenuto) -> None:
     child = started(start, "run", "slow.plan.yaml", "--run", "one")
     said = tenuto("cancel", "one", "--reason", "enough")
-    assert (said.code, said.out) == (0, "cancelled: one\n")
+    assert (said.code, said.out) == (0, "run one was cancelled\n")
     child.communicate(timeout=60)
     assert child.returncode == 1
     assert tenuto("show", "one", "--json").object["error"] == "enough"

@@ -7,7 +7,9 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,3 +100,17 @@ def test_no_color_is_respected(project: Path) -> None:
 @pytest.mark.parametrize(("spent", "reserved", "cap"), [(0, 0, 10), (5, 5, 10), (12, 3, 10), (1, 0, 0), (10, 10, 10)])
 def test_a_bar_is_always_as_wide(spent: int, reserved: int, cap: int) -> None:
     assert len(bar(spent, reserved, cap)) == BAR
+
+
+def test_lines_tell_that_a_call_is_made_again(tenuto: Callable[..., Any], project: Path) -> None:
+    step = '{ prompt: "hi", model: "mock:?fail=1&kinds=timeout", retry: { tries: 3, backoff: 1ms } }'
+    (project / "bad.plan.yaml").write_text(
+        f"tenuto: 1\nsteps: {{ bad: {step}, after: {{ needs: [bad], run: x }} }}\n"
+    )
+    said = tenuto("run", "bad.plan.yaml", "--no-sandbox")
+    assert said.code == 1
+    retries = [line.split("s  ", 1)[1] for line in said.err.splitlines() if "retry" in line]
+    assert [line.partition(" in ")[0] for line in retries] == [
+        "retry      bad: timeout, try 2 of 3",
+        "retry      bad: timeout, try 3 of 3",
+    ]

@@ -161,6 +161,16 @@ def test_a_budget_that_is_used_up_says_what_is_missing(tenuto: Tenuto, project: 
     (project / "tight.plan.yaml").write_text(plan.replace("tokens: 100000", "model_calls: 0"))
     said = tenuto("run", "tight.plan.yaml", "--run", "one")
     assert said.code == 3
+    assert "model_calls: 0 of 0 spent" in said.out.replace("model calls", "model_calls")
+    for wrong, words in (
+        ("tokens=5", "the plan does not limit tokens; it limits model_calls"),
+        ("time=5m", "the plan does not limit time; it limits model_calls"),
+        ("model_calls=0", "this adds nothing"),
+    ):
+        refused = tenuto("resume", "one", "--add-budget", wrong)
+        assert (refused.code, refused.out) == (2, "")
+        assert words in refused.err
+    assert "waits for budget" in tenuto("show", "one").out
     command = next(line for line in said.out.splitlines() if "--add-budget" in line).split()
     assert command[1:] == ["resume", "one", "--add-budget", "model_calls=1"]
     assert tenuto(*command[1:]).code == 0

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tenuto.core.budget import NOTHING, Amount
+from tenuto.core.budget import NOTHING, Amount, Limits
 from tenuto.core.problems import did_you_mean, shorten
 from tenuto.errors import UsageError
 
-__all__ = ["read_amounts"]
+__all__ = ["AMOUNT_NAMES", "read_amounts", "require_limited"]
+
+AMOUNT_NAMES = {
+    "usd": "usd_micros",
+    "tokens": "tokens",
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "model_calls": "model_calls",
+    "tool_calls": "tool_calls",
+    "iterations": "iterations",
+    "time": "time_ms",
+}
+"""What can be added, by the names of flags and plans, with the dimension each is."""
 
 
 def read_amounts(given: Sequence[str]) -> tuple[Amount, int]:
@@ -40,5 +52,17 @@ def read_amounts(given: Sequence[str]) -> tuple[Amount, int]:
         except Unreadable as error:
             what, fix, _ = error.problem
             raise UsageError(what, where=where, fix=fix) from None
+        if not amounts[name]:
+            raise UsageError("this adds nothing", where=where, fix="give more than 0")
     time_ms = amounts.pop("time", 0)
     return Amount(usd_micros=amounts.pop("usd", 0), **amounts), time_ms
+
+
+def require_limited(limits: Limits, added: Amount, added_time_ms: int) -> None:
+    """Refuse to add to what a run does not limit: nothing would come of it. UsageError names what it limits."""
+    limited = [name for name, dimension in AMOUNT_NAMES.items() if getattr(limits, dimension) is not None]
+    for name, dimension in AMOUNT_NAMES.items():
+        amount = added_time_ms if name == "time" else getattr(added, dimension)
+        if amount and name not in limited:
+            fix = f"it limits {', '.join(limited)}" if limited else "it limits nothing: leave the flag out"
+            raise UsageError(f"the plan does not limit {name}", where=f"--add-budget {name}", fix=fix)

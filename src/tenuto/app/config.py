@@ -15,7 +15,7 @@ from typing import Any
 from tenuto.core.problems import did_you_mean, shorten
 from tenuto.errors import UsageError
 
-__all__ = ["KEYS", "Settings", "environment", "find_root", "read_settings"]
+__all__ = ["KEYS", "OPENAI_BASE_URL", "Settings", "environment", "find_root", "read_settings"]
 
 KEYS: dict[str, type] = {
     "max_parallel": int,

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tenuto.app.amounts import require_limited
 from tenuto.app.build import Store, build_engine, build_toolbox, choose_sandbox, make_store
-from tenuto.app.config import Settings
+from tenuto.app.config import OPENAI_BASE_URL, Settings
 from tenuto.app.finding import check_run_id, new_run_id, resolve_run
 from tenuto.app.plans import ReadyPlan, model_names, plan_directory, ready_plan
 from tenuto.core.budget import NOTHING, Amount
@@ -91,6 +92,7 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
     run = new_run_id(ready.plan.name) if options.run is None else check_run_id(options.run)
     await _refuse_existing(store, run)
     inputs = check_inputs(ready.plan, options.inputs)
+    _require_key(settings, model_names(ready.plan, ready.agents, settings.model))
     make_store(store.path)
     engine = await _engine(settings, store, ready)
     try:
@@ -110,6 +112,17 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
         )
     finally:
         await engine.close()
+
+
+def _require_key(settings: Settings, names: Iterable[str]) -> None:
+    """Refuse what the service of OpenAI would refuse at the first call; a compatible server may need no key."""
+    wanted = sorted(name for name in names if name.startswith("openai:"))
+    if wanted and not settings.openai_api_key and settings.openai_base_url.rstrip("/") == OPENAI_BASE_URL:
+        raise UsageError(
+            "OPENAI_API_KEY is not set",
+            where=f"model {wanted[0]}",
+            fix="set it, or set OPENAI_BASE_URL for a compatible server",
+        )
 
 
 async def _engine(settings: Settings, store: Store, ready: ReadyPlan) -> PlanExecutionEngine:
@@ -144,6 +157,7 @@ async def resume_run(
     drive.stopper.before()
     run = await resolve_run(store.journal, given)
     started, spec = await read_start(store, run)
+    require_limited(spec.plan.budget, add_budget, add_time_ms)
     engine = await engine_of(settings, store, spec, Path(started.repository))
     try:
         _listen(engine, drive)

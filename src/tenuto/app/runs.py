@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.app.build import Store
 from tenuto.app.finding import resolve_run
 from tenuto.core.bodies import read_plan
@@ -17,13 +19,15 @@ from tenuto.core.ids import RunId
 from tenuto.core.records import GENESIS, Record, decode
 from tenuto.core.report import report, status_of
 from tenuto.core.state import ExecutionState
-from tenuto.errors import TenutoError
+from tenuto.errors import DamagedStoreError, TenutoError
 from tenuto.ports.journal import RunEntry, StoredRecord
 from tenuto.runtime.loading import checked, load_state
 
 __all__ = ["RunLine", "ShownRun", "list_runs", "read_events", "show_run", "standing"]
 
 FOLLOW_S = 0.2
+SLOT_BYTES = 64
+"""Of a run in the heads note: more of them are only looked for where the store holds no run."""
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +58,16 @@ class ShownRun:
         return {**report(self.state), "owned": self.owned}
 
 
+def _has_noted(path: Path) -> bool:
+    note = HeadsNote(path)
+    try:
+        return any(note.occupied(num) for num in range(1, path.stat().st_size // SLOT_BYTES + 1))
+    except OSError:
+        return False
+    finally:
+        note.close()
+
+
 def standing(status: str, owned: bool) -> str:
     """A status for people: a run that nobody drives is not running."""
     return "stopped" if status == "running" and not owned else status
@@ -62,7 +76,7 @@ def standing(status: str, owned: bool) -> str:
 async def list_runs(store: Store) -> list[RunLine]:
     """All runs, oldest first. A damaged one is listed as such and hides no other."""
     lines = []
-    for entry in await store.journal.runs():
+    for entry in await _entries(store):
         try:
             lines.append(await _line(store, entry))
         except (TenutoError, ValueError) as error:
@@ -78,6 +92,22 @@ async def list_runs(store: Store) -> list[RunLine]:
                 )
             )
     return lines
+
+
+async def _entries(store: Store) -> Sequence[RunEntry]:
+    """The runs of the store. DamagedStoreError where it has none, but the note beside it knows of some."""
+    entries = await store.journal.runs()
+    note = store.path / "journal.db.heads"
+    if entries or not _has_noted(note):
+        return entries
+    entries = await store.journal.runs()  # the first one may have come just now
+    if not entries:
+        raise DamagedStoreError(
+            "the store holds no run, but records of runs were acknowledged here",
+            where=str(store.path / "journal.db"),
+            fix=f"restore the store from a backup, or remove {note.name} to accept the loss",
+        )
+    return entries
 
 
 async def _line(store: Store, entry: RunEntry) -> RunLine:

@@ -33,4 +33,8 @@ def command(run: str, reason: str, store: str | None, as_json: bool) -> None:
     if as_json:
         print_json(shown.report())
         return
-    say(f"{shown.status}: {shown.state.run}")
+    say(
+        f"run {shown.state.run} was cancelled"
+        if shown.status == "cancelled"
+        else f"{shown.status}: {shown.state.run}"
+    )

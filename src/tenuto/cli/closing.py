@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tenuto.cli.amounts import shown_spending
+from tenuto.cli.amounts import NAMES, shown_amount, shown_spending
+from tenuto.core.budget import NOTHING, Amount, add, shortfall
 from tenuto.core.ids import StepPath
 from tenuto.core.report import budget_report, status_of
 from tenuto.core.state import ExecutionState
@@ -16,10 +17,16 @@ def closing_lines(state: ExecutionState, flag: str) -> list[str]:
     report = budget_report(state)
     spent = shown_spending(report["spent"])
     lines = [f"{status}: {state.run}" + (f" ({spent})" if spent else "")]
-    if state.why:
+    if status == "exhausted":
+        lines += [f"  {line}" for line in _used_up(state)]
+    elif state.why:
         lines.append(f"  {state.why}")
-    if report["in_doubt"]:
-        lines.append(f"  {len(report['in_doubt'])} calls are in doubt: their holds count as spent")
+    doubtful = len(report["in_doubt"])
+    if doubtful:
+        is_in_doubt = (
+            "call is in doubt: its hold counts" if doubtful == 1 else "calls are in doubt: their holds count"
+        )
+        lines.append(f"  {doubtful} {is_in_doubt} as spent")
     return lines + [f"  {command}" for command in next_commands(state, flag)]
 
 
@@ -48,18 +55,36 @@ def _changed_files(state: ExecutionState) -> bool:
     return any(tree is not None and tree != state.tree for tree in given)
 
 
+def _used_up(state: ExecutionState) -> list[str]:
+    """What is used up, as people say it: `model_calls: 3 of 3 spent`."""
+    report = budget_report(state)
+    lacking = ["time_ms"] if state.why == "time" else [d for d, amount in _lacking(state).items() if amount]
+    return [
+        f"{NAMES[d]}: {shown_amount(d, report['spent'].get(d, 0))} of {shown_amount(d, report['limit'][d])} spent"
+        for d in lacking
+        if d in report["limit"]
+    ]
+
+
 def _missing(state: ExecutionState) -> list[str]:
-    """What the parked calls lack of every limited dimension, as `--add-budget` takes it."""
+    """What the parked calls lack, as `--add-budget` takes it; nothing for what the run does not limit."""
     if state.why == "time":
         return ["time=10m"]
-    parked = [call for call in state.calls.values() if call.status == "parked"]
     found = []
-    for dimension in state.spec.plan.budget.limited:
-        need = sum(getattr(call.need, dimension) for call in parked)
-        limit = getattr(state.spec.plan.budget, dimension) + getattr(state.limits_added, dimension)
-        lacking = need - (limit - getattr(state.spent, dimension))
-        if lacking > 0 and dimension == "usd_micros":
+    for dimension, lacking in _lacking(state).items():
+        if lacking and dimension == "usd_micros":
             found.append(f"usd={-(-lacking // 10_000) / 100:.2f}")
-        elif lacking > 0:
+        elif lacking:
             found.append(f"{dimension}={lacking}")
     return found
+
+
+def _lacking(state: ExecutionState) -> dict[str, int]:
+    """By limited dimension, what the accounts of the parked calls lack to pay them."""
+    needs: dict[str, Amount] = {}
+    for call in state.calls.values():
+        if call.status == "parked":
+            needs[call.account] = add(needs.get(call.account, NOTHING), call.need)
+    limited = state.spec.plan.budget.limited
+    short = [shortfall(need, state.account(name).free, limited) for name, need in needs.items()]
+    return {d: sum(getattr(amount, d) for amount in short) for d in limited}

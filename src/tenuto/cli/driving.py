@@ -31,8 +31,8 @@ Work = Callable[[Store, Drive], Awaitable["ExecutionState"]]
 def drive_command(settings: Settings, work: Work, *, as_json: bool, create: bool = False) -> int:
     """Open the store, do the work with progress on stderr, report; the exit code.
 
-    SIGINT and SIGTERM stop the engine after the commit that is under way and leave the run resumable; a second
-    one ends the process at once, which is as safe.
+    SIGINT, SIGTERM and SIGHUP stop the engine after the commit that is under way and leave the run resumable; a
+    second one ends the process at once, which is as safe.
     """
     named: list[RunId] = []
     stopper = Stopper()
@@ -80,8 +80,9 @@ async def _guarded(settings: Settings, work: Work, drive: Drive, *, create: bool
             os._exit(int(ExitCode.INTERRUPTED))
         drive.stopper.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores one of them, and means it
+            loop.add_signal_handler(number, stop)
     store = open_store(settings, create=create)
     try:
         return await work(store, drive)

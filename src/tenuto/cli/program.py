@@ -96,6 +96,7 @@ def run_program(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         _leave_pipe()
     except (KeyboardInterrupt, click.Abort):
+        tell("tenuto: interrupted")
         sys.exit(int(ExitCode.INTERRUPTED))
     except TenutoError as error:
         _show_trace(verbose)

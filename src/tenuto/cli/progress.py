@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Protocol, Self, TextIO
 
 from tenuto.cli.output import tell
-from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused
+from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused, ModelCallFailed, ToolCallFailed
+from tenuto.core.events.program import TimerSet
 from tenuto.core.events.run import RunExhausted, RunResumed
 from tenuto.core.events.step import (
     AttemptFailed,
@@ -17,6 +18,8 @@ from tenuto.core.events.step import (
     StepSkipped,
     StepStarted,
 )
+from tenuto.core.ids import StepPath
+from tenuto.core.state import ExecutionState
 from tenuto.runtime.published import Published
 
 __all__ = ["PlainProgress", "Progress", "Silent", "make_progress"]
@@ -47,14 +50,31 @@ class PlainProgress:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._begun: int | None = None
+        self._failed: dict[str, str] = {}
 
     def hear(self, published: Published) -> None:
         if self._begun is None:
             self._begun = published.at_us
-        line = _line(published)
+        line = self._retry(published) or _line(published)
         if line:
             seconds = (published.at_us - self._begun) / 1_000_000
             tell(f"{seconds:7.1f}s  {line}", self._stream)
+
+    def _retry(self, published: Published) -> str:
+        """That a call is made again; why it is, was said by the record of its failure."""
+        event, state = published.event, published.state
+        match event:
+            case ModelCallFailed(call=call, error=error) | ToolCallFailed(call=call, error=error):
+                self._failed[call] = error.kind
+            case TimerSet(timer=timer, try_number=number, why="try"):
+                path = timer.rsplit("/", 2)[0]
+                step = state.steps.get(StepPath(path))
+                tries = f" of {state.spec.step(step.name).retry.tries}" if step is not None else ""
+                wait = max(0, event.due_us - published.at_us) / 1_000_000
+                return f"retry      {path}: {self._failed.pop(timer, 'failed')}, try {number}{tries} in {wait:.1f} s"
+            case _:
+                pass
+        return ""
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +109,7 @@ def _line(published: Published) -> str:
         case StepSkipped(path=path, because=because):
             return f"skipped    {path}, because of {because}"
         case StepCancelled(path=path):
-            return f"cancelled  {path}"
+            return f"cancelled  {path}{_because(published.state)}"
         case CallLost(call=call):
             return f"lost       {call}: its hold counts as spent"
         case CallInDoubt(call=call, asks="person"):
@@ -102,3 +122,11 @@ def _line(published: Published) -> str:
             return f"exhausted  the {why} is used up"
         case _:
             return ""
+
+
+def _because(state: ExecutionState) -> str:
+    """Why steps are cancelled that nobody asked to be: another one failed."""
+    if state.status == "cancelling":
+        return ""
+    failed = next((step.path for step in state.steps.values() if step.status == "failed"), None)
+    return "" if failed is None else f", because {failed} failed"

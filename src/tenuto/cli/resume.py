@@ -10,11 +10,13 @@ from tenuto.cli.options import settings_for, shared_options
 
 __all__ = ["command"]
 
+NAMES = "usd, tokens, input_tokens, output_tokens, model_calls, tool_calls, iterations, time"
+
 
 @click.command("resume", short_help="Continue a run.")
 @click.argument("run")
-@click.option("--add-budget", multiple=True, metavar="NAME=AMOUNT", help="More of usd, tokens, time, model_calls.")
-@click.option("--max-parallel", type=click.IntRange(1, 10_000), metavar="N", help="Calls at once.")
+@click.option("--add-budget", multiple=True, metavar="NAME=AMOUNT", help=f"More of what the plan limits: {NAMES}.")
+@click.option("--max-parallel", type=click.IntRange(1, 10_000), metavar="N", help="At most N calls at once.")
 @shared_options()
 def command(run: str, add_budget: tuple[str, ...], max_parallel: int | None, store: str | None, as_json: bool) -> int:
     """Continue RUN where its record ends. What was recorded is never executed again."""

@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.option("--repo", default=".", metavar="DIR", help="The repository (default: here).")
 @click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="One of the plan's inputs.")
 @click.option("--model", metavar="NAME", help="Use this model for everything: mock:, local:, openai:NAME.")
-@click.option("--max-parallel", type=click.IntRange(1, 10_000), metavar="N", help="Calls at once.")
+@click.option("--max-parallel", type=click.IntRange(1, 10_000), metavar="N", help="At most N calls at once.")
 @click.option("--seed", metavar="S", help="The run's seed (default: from its id).")
 @click.option("--no-sandbox", is_flag=True, help="Run commands unconfined; this is written into the record.")
 @shared_options()
