@@ -68,7 +68,8 @@ async def apply_run(
     directory = Path(started.repository) if to is None else to
     if to is None and not started.repository:
         raise UsageError("the run is of no directory", where=f"run {run}", fix="name one by --to")
-    if not directory.is_dir():
+    # A directory that was named, and is not there yet, is made for the files.
+    if not directory.is_dir() and (to is None or branch is not None or directory.exists()):
         raise UsageError("this is no directory", where=str(directory), fix="name another one by --to")
     if ended.status != "ok" and branch is None:
         failed = TenutoError(

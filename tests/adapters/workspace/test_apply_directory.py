@@ -83,6 +83,35 @@ async def test_the_result_is_brought_in_and_what_it_displaces_is_kept(trees: Tre
     assert (await place.apply()).status == "unchanged"
 
 
+@pytest.mark.parametrize("there", ["empty", "missing"])
+async def test_an_empty_or_missing_directory_gets_the_whole_result(trees: Trees, tmp_path: Path, there: str) -> None:
+    place = await a_place(tmp_path, trees)
+    place.directory = tmp_path / "other" / "place"
+    if there == "empty":
+        await asyncio.to_thread(place.directory.mkdir, parents=True)
+    applied = await place.apply()
+    assert (applied.status, applied.left, applied.foreign) == ("applied", (), ())
+    assert found(place.directory) == AFTER
+    assert (await place.apply()).status == "unchanged"
+
+
+async def test_a_directory_that_holds_anything_is_compared(trees: Trees, tmp_path: Path) -> None:
+    place = await a_place(tmp_path, trees)
+    place.directory = tmp_path / "other"
+    await asyncio.to_thread(place.directory.mkdir)
+    (place.directory / "mine").write_text("mine")
+    assert (await place.apply(merge=True)).status == "conflict"
+    assert found(place.directory) == {"mine": b"mine"}
+
+
+async def test_a_file_is_no_directory_to_apply_to(trees: Trees, tmp_path: Path) -> None:
+    place = await a_place(tmp_path, trees)
+    place.directory = tmp_path / "file"
+    place.directory.write_text("mine")
+    with pytest.raises(UsageError, match="this is no directory; name another one"):
+        await place.apply()
+
+
 async def test_foreign_changes_are_merged_only_when_asked(trees: Trees, tmp_path: Path) -> None:
     place = await a_place(tmp_path, trees)
     (place.directory / "same").write_text("mine")

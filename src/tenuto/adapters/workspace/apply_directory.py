@@ -27,7 +27,7 @@ from typing import Literal
 
 import msgspec
 
-from tenuto.adapters.workspace.comparing import Result, compare
+from tenuto.adapters.workspace.comparing import Comparison, Result, compare
 from tenuto.adapters.workspace.paths import shown
 from tenuto.adapters.workspace.replacing import Replacer
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
@@ -88,6 +88,7 @@ async def apply_to_directory(
 ) -> Applied:
     """Bring a result into a directory, or show what a merge would do. See the module's words for the guarantees.
 
+    A directory that is empty or missing (it is made then) gets the whole result: there is nothing to merge with.
     `displaced` is the store's directory for replaced files (`<store>/displaced`); `environment` is what git gets;
     `merge=True` carries out what was shown as a preview. Look at `Applied.left` even where the status is
     `applied`. UsageError where the directory cannot be captured, another apply is at work, or one was interrupted
@@ -100,7 +101,11 @@ async def apply_to_directory(
         if noted is not None and not noted.done and noted.directory == str(directory):
             return await _carry_out(workspace, place, noted, resumed=True)
         _refuse_unfinished(displaced, directory, place)
-        found = await compare(workspace, directory, result, environment)
+        if await asyncio.to_thread(_made_or_empty, directory):
+            now = await workspace.capture(directory)
+            found = Comparison(head=None, head_moved=False, now=now, target=result.tree)
+        else:
+            found = await compare(workspace, directory, result, environment)
         if found.target is None:
             return Applied(
                 status="conflict", conflicts=found.conflicts, foreign=found.foreign, head_moved=found.head_moved
@@ -122,6 +127,19 @@ async def apply_to_directory(
         )
         applied = await _carry_out(workspace, place, progress, resumed=False)
         return replace(applied, foreign=found.foreign, head_moved=found.head_moved)
+
+
+def _made_or_empty(directory: Path) -> bool:
+    """Whether nothing at all lies in the directory, which is made if need be."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with os.scandir(directory) as found:
+            return next(found, None) is None
+    except FileExistsError:
+        raise UsageError("this is no directory", where=shown(str(directory)), fix="name another one") from None
+    except OSError as error:
+        reason = f"the directory cannot be made or read ({error.strerror or error})"
+        raise UsageError(reason, where=shown(str(directory)), fix="name another one") from error
 
 
 async def _carry_out(workspace: TreeWorkspace, place: Path, progress: _Progress, *, resumed: bool) -> Applied:
