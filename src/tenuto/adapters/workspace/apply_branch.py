@@ -96,9 +96,8 @@ async def apply_to_branch(
     that are ignored although git tracks them, submodules, those outside a sparse checkout, and everything outside
     the directory) are kept. Attributes and filters of the repository hold, as for `git add`.
 
-    UsageError where HEAD moved and the files cannot be captured, where the directory is in no repository, or
-    where the branch's name is none;
-    RefusedRequestError where the branch exists; StorageError where git fails.
+    UsageError where HEAD moved and the files cannot be captured, where the directory is in no repository, or where
+    the branch's name is none; RefusedRequestError where the branch exists; StorageError where git fails.
     """
     directory = Path(await asyncio.to_thread(os.path.realpath, directory))
     repository = await _repository(directory, environment)
