@@ -95,7 +95,8 @@ def _lines(applied: AppliedRun) -> list[str]:
     if len(done.changes) > SHOWN_MAX:
         lines.append(f"  ... and {len(done.changes) - SHOWN_MAX} more")
     if done.status == "preview":
-        lines.append(f"  tenuto apply {applied.run} --merge")
+        to_branch = f" --branch {applied.branch}" if applied.branch else ""
+        lines.append(f"  tenuto apply {applied.run}{to_branch} --merge")
     for path in applied.left:
         lines.append(f"left alone, because it changed meanwhile or is in the way: {path}")
     return lines
