@@ -80,7 +80,7 @@ USAGE = {
     "an unknown flag": (["run", "greet.plan.yaml", "--nope"], "--nope"),
     "a flag's value": (["run", "greet.plan.yaml", "--max-parallel", "0"], "--max-parallel"),
     "a plan that is not there": (["run", "none.plan.yaml"], "none.plan.yaml"),
-    "a plan that is a directory": (["run", "."], "no file"),
+    "a plan that is a directory": (["run", "."], "is a directory; name a *.plan.yaml file in it"),
     "a repository that is not there": (["run", "greet.plan.yaml", "--repo", "none"], "none"),
     "a repository that is a file": (["run", "greet.plan.yaml", "--repo", "readme.txt"], "readme.txt"),
     "an input without value": (["run", "greet.plan.yaml", "--input", "who"], "NAME=VALUE"),
@@ -94,6 +94,8 @@ USAGE = {
     "no answer": (["resolve", "x", "c"], "--done or --not-done"),
     "an amount of nothing known": (["resume", "x", "--add-budget", "euros=1"], "euros"),
     "an amount that is none": (["resume", "x", "--add-budget", "tokens=many"], "tokens=many"),
+    "an input with NUL": (["run", "greet.plan.yaml", "--input", "who=a\x00b"], "NUL is not allowed"),
+    "an input that is no text": (["run", "greet.plan.yaml", "--input", "who=\udcff"], "is not UTF-8"),
     "an unknown schema": (["schema", "plans"], "did you mean plan"),
 }
 
@@ -274,3 +276,28 @@ def test_the_service_of_openai_is_not_called_without_a_key(tenuto: Tenuto, monke
     said = tenuto("run", "greet.plan.yaml", "--model", "openai:gpt-5-mini", "--no-sandbox")
     assert (said.code, said.out) == (2, "")
     assert "OPENAI_API_KEY is not set; set it, or set OPENAI_BASE_URL for a compatible server" in said.err
+
+
+def test_a_flag_before_its_verb_is_told_where_to_go(tenuto: Tenuto) -> None:
+    said = tenuto("--json", "ls")
+    assert said.code == 2
+    assert said.object["error"]["what"] == "--json belongs to a verb; write it after the verb"
+    assert "write it after the verb" in tenuto("--store", "x", "ls").err
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("[NaN]", "NaN is no number that JSON knows"),
+        ("[" + "1" * 2000 + "]", "more than 1000 digits"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[" * 300 + "]" * 300, "nested"),
+        ("[1", "is no array"),
+    ],
+)
+def test_inputs_that_json_cannot_hold_say_why(value: str, words: str, tenuto: Tenuto, project: Path) -> None:
+    (project / "talk.plan.yaml").write_text(GOOD + "inputs: { many: { type: array } }\n")
+    said = tenuto("run", "talk.plan.yaml", "--input", f"many={value}")
+    assert (said.code, said.out) == (2, "")
+    (line,) = said.err.splitlines()
+    assert words in line

@@ -13,7 +13,7 @@ from tenuto.app.amounts import require_limited
 from tenuto.app.build import Store, build_engine, build_toolbox, choose_sandbox, make_store
 from tenuto.app.config import OPENAI_BASE_URL, Settings
 from tenuto.app.finding import check_run_id, new_run_id, resolve_run
-from tenuto.app.plans import ReadyPlan, model_names, plan_directory, ready_plan
+from tenuto.app.plans import ReadyPlan, check_json_inputs, model_names, plan_directory, ready_plan
 from tenuto.core.budget import NOTHING, Amount
 from tenuto.core.events.run import RunStarted
 from tenuto.core.ids import RunId
@@ -91,6 +91,7 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
     ready = await ready_plan(options.plan, repository, sandbox=settings.sandbox)
     run = new_run_id(ready.plan.name) if options.run is None else check_run_id(options.run)
     await _refuse_existing(store, run)
+    check_json_inputs(ready.plan, options.inputs)
     inputs = check_inputs(ready.plan, options.inputs)
     _require_key(settings, model_names(ready.plan, ready.agents, settings.model))
     make_store(store.path)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenuto.core.agents import AgentSpec
+from tenuto.core.canonical import DIGITS_MAX
 from tenuto.core.plan import Plan, Step, UsesWork
 from tenuto.core.problems import shorten
 from tenuto.core.spec import MODEL_DEFAULT
-from tenuto.errors import UsageError
+from tenuto.errors import InvalidPlanError, UsageError
 
 if TYPE_CHECKING:
     from tenuto.ports.tools import Sandbox
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PLAN_PLACE",
     "ReadyPlan",
+    "check_json_inputs",
     "model_names",
     "plan_directory",
     "plan_place",
@@ -53,6 +55,7 @@ async def ready_plan(path: Path, repository: Path, *, sandbox: str | None, need_
     from tenuto.app.build import build_toolbox, choose_sandbox
     from tenuto.core.validation import validate_plan
 
+    _refuse_directory(path)
     loaded = load_plan(path)
     if need_sandbox:
         found = await choose_sandbox(loaded.plan, loaded.agents, sandbox)
@@ -73,6 +76,11 @@ async def ready_plan(path: Path, repository: Path, *, sandbox: str | None, need_
         sandbox=found,
         tools=tools,
     )
+
+
+def _refuse_directory(path: Path) -> None:
+    if path.is_dir():
+        raise InvalidPlanError("is a directory", where=str(path), fix="name a *.plan.yaml file in it")
 
 
 def plan_place(path: Path, repository: Path) -> str:
@@ -96,8 +104,50 @@ def read_inputs(given: tuple[str, ...]) -> dict[str, str]:
             raise UsageError("an input is given as NAME=VALUE", where=f"--input {shorten(pair)}", fix="add the =")
         if name in values:
             raise UsageError("this input is given twice", where=f"--input {shorten(pair)}", fix="give it once")
+        where = f"--input {shorten(name)}"
+        if "\x00" in value:
+            raise UsageError("the character NUL is not allowed", where=where, fix="remove it")
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError("the value is not UTF-8", where=where, fix="give it as UTF-8") from None
         values[name] = value
     return values
+
+
+def check_json_inputs(plan: Plan, given: Mapping[str, Any]) -> None:
+    """Refuse what reads as JSON but is more than JSON holds, with its cause. Anything else is left to its type."""
+    for name, spec in plan.inputs.items():
+        value = given.get(name)
+        wrong = _beyond_json(value) if isinstance(value, str) and spec.type != "string" else ""
+        if wrong:
+            raise UsageError(wrong, where=f"input {name}", fix="give a finite, smaller value, or declare a string")
+
+
+def _beyond_json(text: str) -> str:
+    """What JSON cannot hold in a text that is written like it; empty where nothing is."""
+    import json
+
+    constants: list[str] = []
+    try:
+        json.loads(text, parse_constant=constants.append, parse_int=_few_digits)
+    except RecursionError:
+        return "the value is nested too deeply"
+    except _TooLongError:
+        return f"a number has more than {DIGITS_MAX} digits"
+    except ValueError:
+        return ""
+    return f"{constants[0]} is no number that JSON knows" if constants else ""
+
+
+class _TooLongError(Exception):
+    """A number of more digits than are encoded."""
+
+
+def _few_digits(digits: str) -> int:
+    if len(digits.lstrip("-")) > DIGITS_MAX:
+        raise _TooLongError
+    return int(digits)
 
 
 def programs_of(steps: tuple[Step, ...]) -> list[tuple[str, str]]:

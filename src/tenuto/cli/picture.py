@@ -25,7 +25,7 @@ def picture(shown: ShownRun, flag: str) -> Iterator[str]:
     state = shown.state
     plan = state.spec.plan
     yield f"{state.run}   {shown.status}"
-    yield f"  plan     {plan.name}, {len(plan.steps)} steps" + (
+    yield f"  plan     {plan.name}, {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}" + (
         f": {cut(plan.description, 80)}" if plan.description else ""
     )
     models = sorted({p.name for p in state.spec.lock.profiles.values()})

@@ -84,7 +84,7 @@ def test_a_loose_description_is_taken_as_it_stands() -> None:
     [
         ("---\nname: a\n", "1:1: front matter is not closed"),
         ("---\n- a\n---\n", "2:1: front matter is keys and values, not a list"),
-        ("---\nname: 1\n---\n", "2:7: name: this is a text, not the number 1"),
+        ("---\nname: 1\n---\n", "2:7: name: this must be a text, but is the number 1"),
         ("---\nname: a b\n---\n", "2:7: name: 'a b' is no name"),
         ("---\nname: a\nname: b\n---\n", "3:1: the key name is written twice, first in line 2"),
         ("---\nnmae: a\n---\n", "2:1: nmae: an agent has no key nmae; did you mean name?"),

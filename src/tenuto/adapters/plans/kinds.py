@@ -40,7 +40,7 @@ _DURATION_SCHEMA = {"type": "string", "pattern": r"^(?=\d)(\d+d)?(\d+h)?(\d+m)?(
 
 def _text(_reading: Reading, value: Any, _path: KeyPath) -> str:
     if not isinstance(value, str):
-        raise Unreadable(f"this is a text, not {described(value)}", "write it in quotes")
+        raise Unreadable(f"this must be a text, but is {described(value)}", "write it in quotes")
     return value
 
 
@@ -53,14 +53,14 @@ def _name(reading: Reading, value: Any, path: KeyPath) -> str:
 
 def _flag(_reading: Reading, value: Any, _path: KeyPath) -> bool:
     if not isinstance(value, bool):
-        raise Unreadable(f"this is true or false, not {described(value)}", "write true or false")
+        raise Unreadable(f"this must be true or false, but is {described(value)}", "write true or false")
     return value
 
 
 def _integer(value: Any, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise Unreadable(
-            f"this is a whole number, not {described(value)}", "write a number such as 10, without quotes"
+            f"this must be a whole number, but is {described(value)}", "write a number such as 10, without quotes"
         )
     if not least <= value <= _INTEGER_MAX:
         raise Unreadable(f"the number is too {'small' if value < least else 'large'}", f"write at least {least}")
@@ -79,7 +79,7 @@ def _pause(_reading: Reading, value: Any, _path: KeyPath) -> int:
     match = _DURATION.match(value) if isinstance(value, str) else None
     if match is None:
         fix = 'write a number with its unit, such as "20m", "1h30m", "5s" or "500ms"'
-        raise Unreadable(f"this is a duration, not {described(value)}", fix)
+        raise Unreadable(f"this must be a duration, but is {described(value)}", fix)
     return sum(int(count or 0) * unit for count, unit in zip(match.groups(), _UNITS_MS, strict=True))
 
 
