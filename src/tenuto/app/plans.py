@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenuto.core.agents import AgentSpec
-from tenuto.core.canonical import DIGITS_MAX
+from tenuto.core.canonical import DIGITS_MAX, clean
 from tenuto.core.plan import Plan, Step, UsesWork
 from tenuto.core.problems import shorten
 from tenuto.core.spec import MODEL_DEFAULT
@@ -96,7 +96,10 @@ def plan_directory(places: Mapping[str, str], repository: Path) -> Path:
 
 
 def read_inputs(given: tuple[str, ...]) -> dict[str, str]:
-    """`name=value` pairs. UsageError for anything else, and for a name given twice."""
+    """`name=value` pairs. UsageError for anything else, and for a name given twice.
+
+    Bytes that are no UTF-8 become U+FFFD here, as they do at every other entry.
+    """
     values: dict[str, str] = {}
     for pair in given:
         name, equals, value = pair.partition("=")
@@ -107,11 +110,7 @@ def read_inputs(given: tuple[str, ...]) -> dict[str, str]:
         where = f"--input {shorten(name)}"
         if "\x00" in value:
             raise UsageError("the character NUL is not allowed", where=where, fix="remove it")
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise UsageError("the value is not UTF-8", where=where, fix="give it as UTF-8") from None
-        values[name] = value
+        values[name] = clean(value)
     return values
 
 
