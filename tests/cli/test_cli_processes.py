@@ -57,7 +57,13 @@ def started(start: Start, *arguments: str, step: str = "slow") -> subprocess.Pop
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_says_how_it_is_resumed(number: int, plans: Path, start: Start, tenuto: Tenuto) -> None:
-    child = started(start, "run", "slow.plan.yaml", "--run", "one")
+    # A child inherits what its parent ignores, and tests may run under nohup, which ignores SIGHUP.
+    before = signal.signal(number, signal.SIG_DFL) if number == signal.SIGHUP else None
+    try:
+        child = started(start, "run", "slow.plan.yaml", "--run", "one")
+    finally:
+        if before is not None:
+            signal.signal(number, before)
     child.send_signal(number)
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130
