@@ -115,16 +115,11 @@ def attend(state: ExecutionState, call: Call) -> ExecutionState:
 
 def drop_call(state: ExecutionState, call: Call) -> ExecutionState:
     """A call is over: its place is free again."""
-    group_open = state.group_open
-    is_open = call.status == "open"
-    if is_open and call.group:
-        group_open = group_open.set(call.group, group_open[call.group] - 1)
+    state = vacate(state, call)
     step = state.steps[call.path]
     return replace(
         state,
         calls=state.calls.delete(call.position),
-        group_open=group_open,
-        open_calls=state.open_calls - is_open,
         steps=state.steps.set(call.path, replace(step, open_calls=step.open_calls - 1)),
     )
 

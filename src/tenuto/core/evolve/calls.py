@@ -246,6 +246,5 @@ def _decided(state: ExecutionState, where: Position, *, done: bool, result: Cont
     if not done:
         return repeat(state, replace(call, status="queued", try_number=call.try_number + 1))
     step = state.steps[call.path]
-    state = replace(state, open_calls=state.open_calls + 1)
     tree = step.out_tree or state.tree
-    return _tool_answered(state, replace(call, status="open"), result or Content.of(None), status="ok", tree=tree)
+    return _tool_answered(state, call, result or Content.of(None), status="ok", tree=tree)
