@@ -86,7 +86,11 @@ class Workspace(Protocol):
     async def edit(self, tree: Digest) -> TreeEdit: ...
 
     async def directory(self, tree: Digest, *, keep: Sequence[str] = ()) -> WorkingDirectory:
-        """A directory that holds `tree` and nothing else but kept ignored files."""
+        """A directory that holds `tree` and nothing else.
+
+        Its `capture` leaves out new files that ignore files name, but not those that `keep` names: globs as in a
+        gitignore file, from the top of the tree.
+        """
         ...
 
     async def entries(self, tree: Digest) -> Sequence[TreeEntry]: ...
@@ -99,6 +103,14 @@ class Workspace(Protocol):
 
     async def merge(self, plan: MergePlan) -> MergedTree:
         """Merge as `plan` says. Same plan and trees, same outcome, on every machine."""
+        ...
+
+    async def narrow(self, tree: Digest, globs: Sequence[str]) -> Digest:
+        """The part of a tree that `globs` (as those of `keep`) admit, and its ignore files, which are always in.
+
+        What a step made of it is brought back by a merge: base the narrow tree, then the whole one, then the
+        step's. There only a new file of the step can conflict: one that the whole tree holds at the same place.
+        """
         ...
 
     async def close(self) -> None: ...

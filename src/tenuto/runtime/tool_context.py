@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tenuto.core.ids import Digest
 from tenuto.core.tools import Grants, ToolCall
@@ -25,7 +25,10 @@ def call_environment(call: ToolCall, granted: Mapping[str, str]) -> dict[str, st
 
 
 class CallContext(ToolContext):
-    """The context of one call. `finish` gives the tree after it and returns what was borrowed."""
+    """The context of one call. `tree` gives the tree after it, `close` returns what was borrowed.
+
+    `keep`: globs of ignored files that belong to the tree nevertheless, where a command makes them.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class CallContext(ToolContext):
         environment: Mapping[str, str],
         grants: Grants,
         deadline_us: int,
+        keep: Sequence[str] = (),
     ) -> None:
         self._workspace = workspace
         self._tree = tree
@@ -43,6 +47,7 @@ class CallContext(ToolContext):
         self._environment = environment
         self._grants = grants
         self._deadline_us = deadline_us
+        self._keep = keep
         self._directory: WorkingDirectory | None = None
 
     @property
@@ -63,7 +68,7 @@ class CallContext(ToolContext):
 
     async def directory(self) -> WorkingDirectory:
         if self._directory is None:
-            self._directory = await self._workspace.directory(self._tree)
+            self._directory = await self._workspace.directory(self._tree, keep=self._keep)
         return self._directory
 
     async def tree(self) -> Digest:

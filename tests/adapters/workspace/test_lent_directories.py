@@ -47,6 +47,25 @@ async def test_a_tool_finds_the_tree_and_its_changes_are_captured(trees: Trees) 
     await lent.close()
 
 
+async def test_oddities_in_ignored_directories_hinder_no_search_for_what_is_kept(trees: Trees) -> None:
+    """Installers leave repositories, pipes and names that are not UTF-8 in the directories that they fill."""
+    tree = await trees.make(FILES)
+    lent = await trees.workspace.directory(tree, keep=["venv/*.txt"])
+    materialise(lent.path, {"venv/kept.txt": b"kept", "venv/source/.git/HEAD": b"", "venv/lib/x.py": b""})
+    await asyncio.to_thread(os.mkdir, os.fsencode(lent.path / "venv") + b"/\xff")
+    await asyncio.to_thread((lent.path / "venv/.GIT").mkdir)
+    os.mkfifo(lent.path / "venv/pipe")
+    assert await trees.show(await lent.capture()) == {**FILES, "venv/kept.txt": b"kept"}
+    await lent.close()
+    again = await trees.workspace.directory(tree, keep=["venv/"])
+    materialise(again.path, {"venv/deep/x": b"x", "venv/deep/.git/HEAD": b""})
+    assert await trees.show(await again.capture()) == {**FILES, "venv/deep/x": b"x"}
+    os.mkfifo(again.path / "venv/pipe")
+    with pytest.raises(UsageError, match="venv/pipe: is a named pipe, not a file"):
+        await again.capture()
+    await again.close()
+
+
 async def test_a_tool_cannot_hide_files_of_the_tree_behind_an_ignore_file(trees: Trees) -> None:
     tree = await trees.make(FILES)
     lent = await trees.workspace.directory(tree)

@@ -61,6 +61,7 @@ async def test_edits_that_come_to_nothing_give_the_first_tree(trees: Trees) -> N
         ("x" * 300, "longer than 255 bytes"),
         ("/".join(["x" * 200] * 30), "longer than 4000 bytes"),
         (".", "names the repository itself"),
+        ("a/" * 201 + "x", "leads through more than 200 directories"),
     ],
 )
 async def test_paths_that_lead_out_or_mean_nothing_are_refused(trees: Trees, path: str, message: str) -> None:
@@ -69,6 +70,15 @@ async def test_paths_that_lead_out_or_mean_nothing_are_refused(trees: Trees, pat
         await edit.read(path)
     with pytest.raises(ValueError, match=message):
         await edit.write(path, b"")
+
+
+async def test_the_deepest_path_can_be_written_lent_and_captured(trees: Trees) -> None:
+    edit = await trees.workspace.edit(EMPTY_TREE)
+    await edit.write("a/" * 200 + "x", b"deep")
+    tree = await edit.commit()
+    lent = await trees.workspace.directory(tree)
+    assert await lent.capture() == tree
+    await lent.close()
 
 
 async def test_what_is_not_there_or_something_else_is_said(trees: Trees) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tenuto.adapters.workspace.capture import store_bodies
 from tenuto.adapters.workspace.files import Files
-from tenuto.adapters.workspace.ignores import Rules, parse_rules
+from tenuto.adapters.workspace.narrowing import glob_rules
 from tenuto.adapters.workspace.overlay import TreeOverlay
 from tenuto.adapters.workspace.pool import DirectoryPool, Slot
 from tenuto.adapters.workspace.scan import CaptureLimits, Scanned, scan
@@ -46,7 +46,7 @@ class PooledDirectory(WorkingDirectory):
         self._slot = slot
         self._tree = tree
         self._files = files
-        self._keep = Rules().below("", parse_rules("\n".join(keep).encode())) if keep else None
+        self._keep = glob_rules(keep) if keep else None
         self._limits = limits
         self._seen = dict(slot.written)
         self._seen_ns = slot.probe_ns

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tenuto.adapters.workspace.trees import reserved
 
-__all__ = ["PATH_BYTES_MAX", "check_name", "check_path", "shown"]
+__all__ = ["DEPTH_MAX", "PATH_BYTES_MAX", "check_name", "check_path", "shown"]
+
+DEPTH_MAX = 200
+"""Directories that may stand in one another."""
 
 PATH_BYTES_MAX = 4_000
 """Bytes of the longest path: what Linux opens, with room for the directory above."""
@@ -30,6 +33,10 @@ def check_path(path: str) -> str:
     names = [name for name in path.split("/") if name not in ("", ".")]
     if not names:
         raise ValueError(f"the path {path!r} names the repository itself; name a file in it")
+    if len(names) > DEPTH_MAX + 1:
+        raise ValueError(
+            f"the path {path[:80]!r}... leads through more than {DEPTH_MAX} directories; use a shorter one"
+        )
     for name in names:
         check_name(name, path)
     whole = "/".join(names)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tenuto.adapters.workspace.files import Files, Stamp, mode_of, stamp_of
 from tenuto.adapters.workspace.ignores import Rule, Rules, parse_rules
-from tenuto.adapters.workspace.paths import PATH_BYTES_MAX, shown
+from tenuto.adapters.workspace.paths import DEPTH_MAX, PATH_BYTES_MAX, shown
 from tenuto.adapters.workspace.trees import reserved
 from tenuto.errors import UsageError
 
@@ -26,7 +26,7 @@ _IGNORE_BYTES_MAX = 4 << 20
 class CaptureLimits:
     """What a tree may hold. More is refused by name, never cut."""
 
-    depth_max: int = 200
+    depth_max: int = DEPTH_MAX
     file_bytes_max: int = 256 << 20
     files_max: int = 200_000
 
@@ -90,8 +90,10 @@ class _Walk:
         out = ignored or rules.ignored(self.prefix + path, name, is_directory=is_directory)
         kept = out and (kept or self.keep.ignored(path, name, is_directory=is_directory))
         if is_directory:
-            if not out or kept or self.keeps or path in self.tracked_directories:
+            belongs = not out or kept or path in self.tracked_directories
+            if belongs:
                 self._check_name(path, name)
+            if belongs or (self.keeps and self._searchable(path, name, depth)):
                 self.directory(path + "/", rules, depth + 1, ignored=out, kept=kept)
             return
         if out and not kept and path not in self.tracked:
@@ -110,6 +112,10 @@ class _Walk:
             raise UsageError(
                 f"holds more than {self.limits.files_max} files", where=shown(str(self.root)), fix=_EXCLUDE
             )
+
+    def _searchable(self, path: str, name: str, depth: int) -> bool:
+        """Whether an ignored directory may hold something to keep. Oddities in it are nobody's concern."""
+        return not reserved(name) and depth < self.limits.depth_max and len(os.fsencode(path)) < PATH_BYTES_MAX
 
     def _check_name(self, path: str, name: str) -> None:
         if name == ".git":

@@ -10,6 +10,7 @@ from tenuto.adapters.workspace.differences import list_changes, list_files
 from tenuto.adapters.workspace.directory import PooledDirectory
 from tenuto.adapters.workspace.edit import BlobTreeEdit
 from tenuto.adapters.workspace.merge import merge_trees
+from tenuto.adapters.workspace.narrowing import narrow_tree
 from tenuto.adapters.workspace.overlay import TreeOverlay
 from tenuto.adapters.workspace.patch import patch_between
 from tenuto.adapters.workspace.pool import DirectoryPool
@@ -53,6 +54,9 @@ class TreeWorkspace(Workspace):
 
     async def merge(self, plan: MergePlan) -> MergedTree:
         return await merge_trees(self._reader, plan)
+
+    async def narrow(self, tree: Digest, globs: Sequence[str]) -> Digest:
+        return await narrow_tree(self._reader, tree, globs)
 
     async def graft(self, prefix: str, tree: Digest) -> Digest:
         """The tree that holds `tree` below the directory `prefix` (`""`, or `a/b/`), and nothing else."""
