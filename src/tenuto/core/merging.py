@@ -37,17 +37,29 @@ class MergePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
 
 
 class MergeConflict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One path that two branches changed in ways that cannot both hold. `taken`: whose text the policy took."""
+    """One path that two branches changed in ways that cannot both hold. `taken`: whose text the policy took.
 
+    `base`, `ours`, `theirs`: for a conflict that waits for an agent, the bodies of the file before, as merged so far
+    (`steps[0]` was the last one there), and of `steps[1]`; None where that side has no file at the path.
+    """
+
+    base: Digest | None = None
+    ours: Digest | None = None
     path: str
     reason: str = "text"
     steps: tuple[str, ...]
     taken: str | None = None
+    theirs: Digest | None = None
 
 
 class MergedTree(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A merge's outcome. `tree` is None where an unresolved conflict remains. `rule` versions the algorithm."""
+    """A merge's outcome. `tree` is None where an unresolved conflict remains. `rule` versions the algorithm.
+
+    `marked`: where such conflicts wait for an agent, the tree to resolve them in. Texts hold conflict markers as git
+    writes them, labelled by the steps; else the merged file so far stands, or the one that a side did not delete.
+    """
 
     conflicts: tuple[MergeConflict, ...] = ()
+    marked: Digest | None = None
     rule: int = 1
     tree: Digest | None = None

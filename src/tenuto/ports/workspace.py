@@ -105,6 +105,10 @@ class Workspace(Protocol):
         """Merge as `plan` says. Same plan and trees, same outcome, on every machine."""
         ...
 
+    async def unresolved(self, tree: Digest, merged: MergedTree) -> Sequence[str]:
+        """The files of `tree`, made from `merged.marked`, that still hold conflict markers; sorted."""
+        ...
+
     async def narrow(self, tree: Digest, globs: Sequence[str]) -> Digest:
         """The part of a tree that `globs` (as those of `keep`) admit, and its ignore files, which are always in.
 

@@ -12,8 +12,10 @@ mode and body.
 
 What a conflict takes is the policy's: `fail` and `agent` nothing, `prefer` the side of the step it names where
 that step is one of the two, `older` the base. A side's text is taken for the conflicting lines, its whole entry
-where there are no lines. Nothing depends on when a tree arrived, and folding in trees that do not conflict gives
-the same tree in any order.
+where there are no lines. For `agent` there is a tree with conflict markers in its texts (`marking`); a marked
+conflict is one line to the trees folded in after it, so they get around it, never into it.
+
+Nothing depends on when a tree arrived, and folding in trees that do not conflict gives the same tree in any order.
 
 Who is named with a conflict: of the trees folded in before, the last one that changed the place (the conflicting
 lines, or the path) as compared with the base at hand, or the preferred one if it did too; then the step whose tree
@@ -22,12 +24,16 @@ is folded in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tenuto.adapters.workspace.clashes import below, clashes
 from tenuto.adapters.workspace.differences import list_changes
+from tenuto.adapters.workspace.judging import Judge
+from tenuto.adapters.workspace.lines import split_lines
+from tenuto.adapters.workspace.marking import mark_conflict
 from tenuto.adapters.workspace.overlay import TreeOverlay
-from tenuto.adapters.workspace.texts import Region, Side, is_text, merge_texts, touches
+from tenuto.adapters.workspace.texts import Region, Side, Versions, is_text, merge_lines, touches
 from tenuto.adapters.workspace.trees import DIRECTORY, FILE, SYMLINK, Node, TreeReader
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest
@@ -41,6 +47,9 @@ RULE = 1
 
 _OLDER = MergePolicy(kind="older")
 
+Marked = dict[str, tuple[Digest, Sequence[bytes]]]
+"""Texts with marked conflicts: their digest, and their lines, each conflict as one."""
+
 
 async def merge_trees(reader: TreeReader, plan: MergePlan) -> MergedTree:
     """The outcome of a merge plan; blobs of the tree are stored before it is returned."""
@@ -52,6 +61,7 @@ async def _merge(reader: TreeReader, plan: MergePlan, policy: MergePolicy) -> Me
     earlier = [(plan.step, plan.tree)]
     ours = plan.tree
     whole = True
+    marked: Marked = {}
     for other in plan.others:
         base = other.base
         if isinstance(base, MergePlan):
@@ -59,12 +69,14 @@ async def _merge(reader: TreeReader, plan: MergePlan, policy: MergePolicy) -> Me
             if merged is None:
                 raise MergeConflictError("the base of a merge could not be made", where=other.step)
             base = merged
-        fold = _Fold(reader, policy, base, ours, other.tree, other.step, tuple(earlier))
+        judge = Judge(policy, other.step, tuple(earlier))
+        fold = _Fold(reader, judge, base, ours, other.tree, marked)
         ours = await fold.run()
         conflicts += sorted(fold.conflicts, key=lambda conflict: (conflict.path, conflict.steps))
         whole = whole and not fold.open
         earlier.append((other.step, other.tree))
-    return MergedTree(conflicts=tuple(conflicts), rule=RULE, tree=ours if whole else None)
+    left = ours if policy.kind == "agent" and not whole else None
+    return MergedTree(conflicts=tuple(conflicts), marked=left, rule=RULE, tree=ours if whole else None)
 
 
 @dataclass(slots=True)
@@ -72,12 +84,11 @@ class _Fold:
     """Folding one tree in. Where a conflict stays open, ours stands, and `open` is set."""
 
     reader: TreeReader
-    policy: MergePolicy
+    judge: Judge
     base: Digest
     ours: Digest
     theirs: Digest
-    step: str
-    earlier: Sequence[tuple[str, Digest]]
+    marked: Marked
     conflicts: list[MergeConflict] = field(default_factory=list)
     open: bool = False
     bodies: dict[Digest, bytes] = field(default_factory=dict)
@@ -90,12 +101,12 @@ class _Fold:
         mine = {change.path: change for change in await list_changes(self.reader, self.base, self.ours)}
         other = {change.path: change for change in await list_changes(self.reader, self.base, self.theirs)}
         overlay = TreeOverlay(self.reader, self.ours)
-        tops = _clashes(mine.values(), other.values())
+        tops = clashes(mine.values(), other.values())
         for top in tops:
             await self._clash(overlay, top)
         decided: list[tuple[str, Node | None]] = []
         for path, change in other.items():
-            if not _below(path, tops):
+            if not below(path, tops):
                 own = mine.get(path)
                 after = _node(change.after) if own is None else await self._path(path, own, change)
                 decided.append((path, after))
@@ -126,13 +137,13 @@ class _Fold:
             if mode is None:
                 return await self._whole(path, "mode", base, ours, theirs)
             return Node(mode, ours.digest, ours.size)
-        if regular is None and self.policy.kind == "older":
+        if regular is None and self.judge.policy.kind == "older":
             return await self._whole(path, "text", base, ours, theirs)
         body = await self._bodies_merged(path, regular, ours, theirs)
         if body is None:
             return ours
         if mode is None:
-            side = await self._settle(path, "mode")
+            side = await self._settle(path, "mode", base, ours, theirs)
             mode = {"ours": ours.mode, "theirs": theirs.mode}.get(side or "ours", FILE)
         return Node(mode, body.digest, body.size)
 
@@ -147,37 +158,55 @@ class _Fold:
             return await self._whole(path, "binary", base, ours, theirs)
         changed = [
             (step, body)
-            for step, body in [(step, await self._body(tree, path)) for step, tree in self.earlier]
+            for step, body in [(step, await self._body(tree, path)) for step, tree in self.judge.earlier]
             if body is not None and body != old
         ]
         settled: list[MergeConflict] = []
 
         def settle(region: Region) -> Side | None:
             owners = [step for step, body in changed if touches(old, body, region)]
-            side, conflict = self._decide(path, "text", owners)
+            side, conflict = self.judge.decide(path, "text", owners)
+            conflict = self.judge.explained(conflict, base, ours, theirs)
             if conflict not in settled:
                 settled.append(conflict)
+            self.open = self.open or side is None
             return side
 
-        merged, _ = merge_texts(old, left, right, settle)
+        def mark(region: Region, versions: Versions) -> bytes:
+            owners = [step for step, body in changed if touches(old, body, region)]
+            return mark_conflict(versions, self.judge.decide(path, "text", owners)[1].steps[0], self.judge.step)
+
+        known, own = self.marked.get(path, (None, ()))
+        merged, conflicts = merge_lines(
+            split_lines(old),
+            own if known == ours.digest else split_lines(left),
+            split_lines(right),
+            settle,
+            mark if self.judge.policy.kind == "agent" else None,
+        )
         self.conflicts += settled
         if merged is None:
-            self.open = True
             return None
-        node = Node(ours.mode, digest(merged), len(merged))
-        self.bodies[node.digest] = merged
+        body = b"".join(merged)
+        node = Node(ours.mode, digest(body), len(body))
+        self.bodies[node.digest] = body
+        if conflicts or known == ours.digest:
+            self.marked[path] = (node.digest, merged)
         return node
 
     async def _whole(
         self, path: str, reason: str, base: Node | None, ours: Node | None, theirs: Node | None
     ) -> Node | None:
         """A conflict that takes a side's entry as it is. `ours` stands where it stays open."""
-        side = await self._settle(path, reason)
+        side = await self._settle(path, reason, base, ours, theirs)
+        if side is None and self.judge.policy.kind == "agent":
+            return ours or theirs
         return {"base": base, "theirs": theirs}.get(side or "ours", ours)
 
     async def _clash(self, overlay: TreeOverlay, top: str) -> None:
         """A file on one side and files below it on the other: all of it is taken from one side."""
-        side = await self._settle(top, "directory")
+        found = [await self.reader.find(tree, top) for tree in (self.base, self.ours, self.theirs)]
+        side = await self._settle(top, "directory", *found)
         if side is None or side == "ours":
             return
         node = await self.reader.find(self.theirs if side == "theirs" else self.base, top)
@@ -185,27 +214,16 @@ class _Fold:
         if node is not None:
             await overlay.put(top, node)
 
-    async def _settle(self, path: str, reason: str) -> Side | None:
+    async def _settle(
+        self, path: str, reason: str, base: Node | None, ours: Node | None, theirs: Node | None
+    ) -> Side | None:
         """Record a conflict of a whole path and say whose side it takes."""
         before = await self.reader.find(self.base, path)
-        owners = [step for step, tree in self.earlier if await self.reader.find(tree, path) != before]
-        side, conflict = self._decide(path, reason, owners)
-        self.conflicts.append(conflict)
+        owners = [step for step, tree in self.judge.earlier if await self.reader.find(tree, path) != before]
+        side, conflict = self.judge.decide(path, reason, owners)
+        self.conflicts.append(self.judge.explained(conflict, base, ours, theirs))
         self.open = self.open or side is None
         return side
-
-    def _decide(self, path: str, reason: str, owners: Sequence[str]) -> tuple[Side | None, MergeConflict]:
-        """`owners`: the earlier steps that changed the place, in plan order."""
-        owner = owners[-1] if owners else self.earlier[-1][0]
-        if self.policy.kind == "older":
-            return "base", MergeConflict(path=path, reason=reason, steps=(owner, self.step))
-        if self.policy.kind == "prefer":
-            wanted = self.policy.prefer
-            if wanted == self.step:
-                return "theirs", MergeConflict(path=path, reason=reason, steps=(owner, self.step), taken=wanted)
-            if wanted is not None and wanted in owners:
-                return "ours", MergeConflict(path=path, reason=reason, steps=(wanted, self.step), taken=wanted)
-        return None, MergeConflict(path=path, reason=reason, steps=(owner, self.step))
 
     async def _body(self, tree: Digest, path: str) -> bytes | None:
         node = await self.reader.find(tree, path)
@@ -223,27 +241,3 @@ def _mode(base: Node | None, ours: Node, theirs: Node) -> str | None:
     if base is None:
         return None
     return theirs.mode if base.mode == ours.mode else ours.mode
-
-
-def _clashes(mine: Iterable[FileChange], other: Iterable[FileChange]) -> list[str]:
-    """Paths that are a file on one side and a directory on the other, both by a change; the topmost ones, sorted.
-
-    A file that stands in the way unchanged is no clash: the other side has deleted it.
-    """
-    left = {change.path for change in mine if change.after is not None}
-    right = {change.path for change in other if change.after is not None}
-    tops = (left & _above(right)) | (right & _above(left))
-    return sorted(top for top in tops if not _below(top, tops - {top}))
-
-
-def _above(paths: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    for path in paths:
-        while "/" in path:
-            path = path.rpartition("/")[0]
-            found.add(path)
-    return found
-
-
-def _below(path: str, tops: Iterable[str]) -> bool:
-    return any(path == top or path.startswith(top + "/") for top in tops)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from tenuto.adapters.workspace.lines import Change, changed_ranges, split_lines
 
-__all__ = ["Region", "Side", "is_text", "merge_texts", "touches"]
+__all__ = ["Region", "Side", "Versions", "is_text", "merge_lines", "merge_texts", "touches"]
 
 Side = Literal["base", "ours", "theirs"]
 
@@ -21,6 +21,14 @@ class Region(NamedTuple):
 
     start: int
     end: int
+
+
+class Versions(NamedTuple):
+    """The lines of a conflict's region on each side."""
+
+    base: Sequence[bytes]
+    ours: Sequence[bytes]
+    theirs: Sequence[bytes]
 
 
 def is_text(data: bytes) -> bool:
@@ -41,8 +49,18 @@ def merge_texts(
 
     The text is None where a conflict stays open.
     """
-    old = split_lines(base)
-    left, right = split_lines(ours), split_lines(theirs)
+    lines, conflicts = merge_lines(split_lines(base), split_lines(ours), split_lines(theirs), settle)
+    return (None if lines is None else b"".join(lines)), conflicts
+
+
+def merge_lines(
+    old: Sequence[bytes],
+    left: Sequence[bytes],
+    right: Sequence[bytes],
+    settle: Callable[[Region], Side | None],
+    mark: Callable[[Region, Versions], bytes] | None = None,
+) -> tuple[list[bytes] | None, list[Region]]:
+    """The same by lines. With `mark`, what it makes of an open conflict stands for it, as if it were one line."""
     out: list[bytes] = []
     conflicts: list[Region] = []
     whole = True
@@ -62,10 +80,13 @@ def merge_texts(
             region = Region(start, end)
             conflicts.append(region)
             side = settle(region)
+            if side is None and mark is not None:
+                out.append(mark(region, Versions(old[start:end], in_left, in_right)))
+                continue
             whole = whole and side is not None
             out += {"ours": in_left, "theirs": in_right}.get(side or "base", old[start:end])
     out += old[at:]
-    return (b"".join(out) if whole else None), conflicts
+    return (out if whole else None), conflicts
 
 
 def touches(base: bytes, text: bytes, region: Region) -> bool:

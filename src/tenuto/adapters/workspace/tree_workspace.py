@@ -9,6 +9,7 @@ from tenuto.adapters.workspace.capture import capture_directory
 from tenuto.adapters.workspace.differences import list_changes, list_files
 from tenuto.adapters.workspace.directory import PooledDirectory
 from tenuto.adapters.workspace.edit import BlobTreeEdit
+from tenuto.adapters.workspace.marking import unresolved_in
 from tenuto.adapters.workspace.merge import merge_trees
 from tenuto.adapters.workspace.narrowing import narrow_tree
 from tenuto.adapters.workspace.overlay import TreeOverlay
@@ -54,6 +55,9 @@ class TreeWorkspace(Workspace):
 
     async def merge(self, plan: MergePlan) -> MergedTree:
         return await merge_trees(self._reader, plan)
+
+    async def unresolved(self, tree: Digest, merged: MergedTree) -> Sequence[str]:
+        return await unresolved_in(self._reader, tree, merged)
 
     async def narrow(self, tree: Digest, globs: Sequence[str]) -> Digest:
         return await narrow_tree(self._reader, tree, globs)
