@@ -102,7 +102,7 @@ async def test_a_changed_body_is_found_by_its_digest(path: Path) -> None:
 async def test_a_missing_record_is_found(path: Path) -> None:
     await written(path)
     database = sqlite3.connect(path)
-    database.execute("DELETE FROM segments WHERE place % 4294967296 = 6")
+    database.execute("DELETE FROM chunks WHERE place % 4294967296 = 6")
     database.commit()
     database.close()
     journal = journal_at(path)
@@ -287,7 +287,7 @@ async def test_a_damaged_run_fails_alone(path: Path) -> None:
     session, fence, records = await started(journal)
     good = await journal.create(RunId("r2"), session, chained(1), {})
     database = sqlite3.connect(path, isolation_level=None)
-    database.execute("UPDATE segments SET entries = x'00' WHERE place = 1 << 32")
+    database.execute("UPDATE chunks SET entries = x'00' WHERE place = 1 << 32")
     database.close()
     head = head_of(records)
     results = await asyncio.gather(

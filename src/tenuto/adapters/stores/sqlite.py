@@ -225,8 +225,7 @@ class SqliteJournal(Journal):
             if row is not None and row.deleted:
                 return
             row = _owned(txn, fence)
-            low, high = place_of(row.num, 0), place_of(row.num + 1, 0)
-            txn.execute("DELETE FROM segments WHERE place >= ? AND place < ?", (low, high))
+            txn.delete_records(row)
             txn.execute("DELETE FROM snapshots WHERE num = ?", (row.num,))
             txn.execute("DELETE FROM inbox WHERE num = ?", (row.num,))
             txn.execute("UPDATE runs SET deleted_us = ?, owner = NULL WHERE num = ?", (self._clock.now_us(), row.num))
@@ -284,7 +283,7 @@ def _stored_already(txn: Transaction, row: RunRow, records: Sequence[StoredRecor
     seq, last = records[0].seq, records[-1].seq
     stored: list[Digest] = []
     segments = txn.execute(
-        "SELECT place, entries, body FROM segments WHERE place BETWEEN ? AND ? ORDER BY place",
+        "SELECT place, entries, body FROM chunks WHERE place BETWEEN ? AND ? ORDER BY place",
         (place_of(row.num, seq), place_of(row.num, max(row.head.seq, 0))),
     )
     for segment in segments:

@@ -21,22 +21,23 @@ from tenuto.ports.journal import NO_HEAD, Head, StoredRecord
 __all__ = ["RUN_QUERY", "RunRow", "Transaction", "head_in", "is_text"]
 
 ROWS_MAX = 32
-"""Rows of one INSERT: each count up to this one has its own prepared statement."""
+"""Rows of one statement: each count up to this one has its own prepared one."""
+UNDIGESTED_MAX = 256
+"""Chunks whose digests are not entered yet: who asks for a blob that is not among the entered looks at these."""
 
 RUN_QUERY = f"""
 SELECT r.num, r.epoch, r.owner, r.deleted_us, c.place, {HASHES_AT_END.format("c")}
-FROM runs r LEFT JOIN segments c ON c.place = (
-    SELECT place FROM segments WHERE place BETWEEN r.num << 32 AND (r.num << 32) + 4294967295
+FROM runs r LEFT JOIN chunks c ON c.place = (
+    SELECT place FROM chunks WHERE place BETWEEN r.num << 32 AND (r.num << 32) + 4294967295
     ORDER BY place DESC LIMIT 1
 ) WHERE r.run = ?
 """
-_SEGMENTS = tuple(
-    f"INSERT INTO segments (place, epoch, entries, body) VALUES {', '.join(['(?, ?, ?, ?)'] * rows)}"
+_CHUNKS = tuple(
+    f"INSERT INTO chunks (place, epoch, entries, body) VALUES {', '.join(['(?, ?, ?, ?)'] * rows)}"
     for rows in range(ROWS_MAX + 1)
 )
-_BLOBS = tuple(
-    f"INSERT OR IGNORE INTO blobs (digest, body) VALUES {', '.join(['(?, ?)'] * rows)}"
-    for rows in range(ROWS_MAX + 1)
+_KNOWN = tuple(
+    f"SELECT digest FROM digests WHERE digest IN ({', '.join('?' * names)})" for names in range(ROWS_MAX + 1)
 )
 
 
@@ -74,8 +75,10 @@ class Transaction:
         self._path = path
         self._known: dict[RunId, RunRow] = {}
         self._seen_version = -1
-        self._segments: list[tuple[int, int, bytes, bytes]] = []
-        self._blobs: list[tuple[bytes, bytes]] = []
+        self._chunks: list[tuple[int | None, int | None, bytes, bytes]] = []
+        self._added: set[bytes] = set()  # blobs of chunks that this connection wrote, not entered yet
+        self._last_chunk = 0  # of those that this connection wrote since another one did
+        self._enter_at = 0  # the id from which on it looks whether digests are to be entered
         self.bytes_staged = 0
         """Bytes of records and blobs that were ever inserted."""
         self.touched: dict[int, RunRow] = {}
@@ -90,17 +93,20 @@ class Transaction:
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version != self._seen_version:
             self._known.clear()
+            self._enter_at = self._last_chunk = 0  # where another connection has deleted, ids come again
             self._seen_version = version
         self.touched = {}
 
     def commit(self) -> None:
         self._flush()
+        self._enter_digests()
         self._connection.execute("COMMIT")
 
     def roll_back(self) -> None:
         self._known.clear()
-        self._segments.clear()
-        self._blobs.clear()
+        self._chunks.clear()
+        self._added.clear()
+        self._enter_at = self._last_chunk = 0
         self.touched = {}
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
@@ -140,25 +146,49 @@ class Transaction:
 
     def add_records(self, row: RunRow, records: Sequence[StoredRecord]) -> None:
         for last, entries, body in pack(records):
-            self._segments.append((place_of(row.num, last), row.epoch, entries, body))
+            self._chunks.append((place_of(row.num, last), row.epoch, entries, body))
             self.bytes_staged += len(body)
         row.head = Head(records[-1].seq, records[-1].hash)
         self.touched[row.num] = row
 
     def add_blobs(self, blobs: Mapping[Digest, bytes]) -> None:
-        for name, body in blobs.items():
-            self._blobs.append((bytes.fromhex(name), body))
-            self.bytes_staged += len(body)
+        """Those that are not there yet."""
+        names = {bytes.fromhex(name): body for name, body in blobs.items()}
+        wanted = [name for name in names if name not in self._added]
+        for start in range(0, len(wanted), ROWS_MAX):
+            part = wanted[start : start + ROWS_MAX]
+            entered = {name for (name,) in self._connection.execute(_KNOWN[len(part)], part)}
+            for name in part:
+                if name not in entered:
+                    self._added.add(name)
+                    self._chunks.append((None, None, name, names[name]))
+                    self.bytes_staged += len(names[name])
+
+    def delete_records(self, row: RunRow) -> None:
+        self.execute(
+            "DELETE FROM chunks WHERE place >= ? AND place < ?", (place_of(row.num, 0), place_of(row.num + 1, 0))
+        )
+        # The ids of the last chunks are given again to those that come next, whose digests are not entered.
+        self.execute("UPDATE digested SET upto = min(upto, (SELECT coalesce(max(id), 0) FROM chunks))")
+        self._enter_at = self._last_chunk = 0
 
     def _flush(self) -> None:
-        if self._segments:
-            rows, self._segments = self._segments, []
-            self._insert(_SEGMENTS, rows)
-        if self._blobs:
-            pairs, self._blobs = self._blobs, []
-            self._insert(_BLOBS, pairs)
-
-    def _insert(self, statements: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        rows, self._chunks = self._chunks, []
         for start in range(0, len(rows), ROWS_MAX):
-            chunk = rows[start : start + ROWS_MAX]
-            self._connection.execute(statements[len(chunk)], [value for row in chunk for value in row])
+            part = rows[start : start + ROWS_MAX]
+            values = [value for row in part for value in row]
+            self._last_chunk = self._connection.execute(_CHUNKS[len(part)], values).lastrowid or 0
+
+    def _enter_digests(self) -> None:
+        """Now and then: each would be a page of its own in the commit."""
+        if self._last_chunk < self._enter_at:
+            return
+        upto: int = self._connection.execute("SELECT upto FROM digested").fetchone()[0]
+        if self._last_chunk - upto >= UNDIGESTED_MAX:
+            self._connection.execute(
+                "INSERT OR IGNORE INTO digests SELECT entries, id FROM chunks WHERE id > ? AND place IS NULL", (upto,)
+            )
+            upto = self._last_chunk
+            self._connection.execute("UPDATE digested SET upto = ?", (upto,))
+            self._added.clear()
+        self._enter_at = upto + UNDIGESTED_MAX

@@ -9,7 +9,6 @@ only itself.
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 from collections import deque
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.adapters.stores.sqlite_errors import breaks_store, is_busy, storage_error, translated
+from tenuto.adapters.stores.sqlite_log import Log
 from tenuto.adapters.stores.sqlite_pace import Pace
 from tenuto.adapters.stores.sqlite_schema import PAGE_BYTES, connect, prepare
 from tenuto.adapters.stores.sqlite_transaction import Transaction
@@ -37,7 +37,7 @@ JOBS_MAX = 1_000
 """Jobs of one commit of the thread; the rest waits for the next."""
 CHECKPOINT_BYTES = 8_192_000
 """A small log is soon written over instead of growing: cheaper than the few more checkpoints cost."""
-PAGES_PER_COMMIT = 4
+PAGES_PER_COMMIT = 2
 """What a commit writes beside the bytes it was given, about: half-filled pages and those of indexes."""
 
 
@@ -61,7 +61,7 @@ class Writer:
         self._transaction: Transaction | None = None
         self._refusal: StorageError | None = None
         self._later: deque[Job[None]] = deque()
-        self._log: int | None = None
+        self._log = Log(path, stretched_to=CHECKPOINT_BYTES)
         self._waits = True
         self._unmerged = 0  # bytes that went into the log since the last checkpoint, about
 
@@ -124,9 +124,7 @@ class Writer:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
-            if self._log is not None:
-                os.close(self._log)
-                self._log = None
+            self._log.close()
 
     def _over(self) -> StorageError:
         return StorageError("the journal was closed", where=str(self._path), fix="open it again")
@@ -211,6 +209,7 @@ class Writer:
         try:
             if not self._begun(transaction, waits=waits):
                 return None
+            self._log.stretch()
             staged = transaction.bytes_staged
             while self._later:
                 _attempt(self._later.popleft(), transaction)
@@ -256,24 +255,13 @@ class Writer:
                 self._refusal = storage_error(error, self._path)
 
     def _check_log(self) -> None:
-        """Acknowledge nothing that went into a log which nobody can find.
-
-        Somebody may have removed the store, or its log, under us: then our commits succeed and reach no one.
-        """
-        try:
-            if self._log is None:
-                # Nobody locks this file, so that closing it later does no harm.
-                self._log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
-            if os.fstat(self._log).st_nlink:
-                return
-        except FileNotFoundError:
-            pass
-        except OSError:
-            return  # no descriptor to spare: the next commit looks
-        self._refusal = StorageError(
-            "the store was removed while it was in use", where=str(self._path), fix="put it back, or restore a backup"
-        )
-        raise self._refusal
+        if not self._log.looked_at():
+            self._refusal = StorageError(
+                "the store was removed while it was in use",
+                where=str(self._path),
+                fix="put it back, or restore a backup",
+            )
+            raise self._refusal
 
     def _rolled_back(self, transaction: Transaction, error: Exception) -> Exception:
         try:
