@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
-from tenuto.adapters.stores.heads import HeadsNote
+from tenuto.adapters.stores.heads import has_noted
 from tenuto.app.build import Store
 from tenuto.app.finding import resolve_run
 from tenuto.core.bodies import read_plan
 from tenuto.core.events.run import RunEnded, RunExhausted, RunStarted
 from tenuto.core.ids import RunId
-from tenuto.core.records import GENESIS, Record, decode
+from tenuto.core.records import decode
 from tenuto.core.report import report, status_of
 from tenuto.core.state import ExecutionState
 from tenuto.errors import DamagedStoreError, TenutoError
-from tenuto.ports.journal import RunEntry, StoredRecord
-from tenuto.runtime.loading import checked, load_state
+from tenuto.ports.journal import RunEntry
+from tenuto.runtime.loading import load_state
 
-__all__ = ["RunLine", "ShownRun", "list_runs", "read_events", "show_run", "standing"]
+__all__ = ["STATUSES", "RunLine", "ShownRun", "list_runs", "show_run", "standing"]
 
-FOLLOW_S = 0.2
-SLOT_BYTES = 64
-"""Of a run in the heads note: more of them are only looked for where the store holds no run."""
+
+STATUSES = ("running", "waiting", "exhausted", "stopped", "ok", "failed", "cancelled", "damaged")
+"""How a run can stand."""
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as `ls` shows it. `status`: as in the report, or `stopped` (to be resumed), or `damaged`."""
+    """A run as `ls` shows it. `status` is one of `STATUSES`; `stopped` ones can be resumed, `damage` says what is."""
 
     run: RunId
     plan: str
@@ -40,6 +39,7 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     last_us: int
     records: int
     repository: str
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,47 +58,40 @@ class ShownRun:
         return {**report(self.state), "owned": self.owned}
 
 
-def _has_noted(path: Path) -> bool:
-    note = HeadsNote(path)
-    try:
-        return any(note.occupied(num) for num in range(1, path.stat().st_size // SLOT_BYTES + 1))
-    except OSError:
-        return False
-    finally:
-        note.close()
-
-
 def standing(status: str, owned: bool) -> str:
     """A status for people: a run that nobody drives is not running."""
     return "stopped" if status == "running" and not owned else status
 
 
-async def list_runs(store: Store) -> list[RunLine]:
-    """All runs, oldest first. A damaged one is listed as such and hides no other."""
-    lines = []
-    for entry in await _entries(store):
+async def list_runs(
+    store: Store, *, statuses: Collection[str] = (), plan: str | None = None, limit: int | None = None
+) -> list[RunLine]:
+    """The runs, oldest first: those of these statuses and of plans whose name this glob fits, the newest `limit`.
+
+    A damaged one is listed as such and hides no other.
+    """
+    lines: list[RunLine] = []
+    for entry in reversed(await _entries(store)):
+        if limit is not None and len(lines) == limit:
+            break
         try:
-            lines.append(await _line(store, entry))
+            line = await _line(store, entry)
         except (TenutoError, ValueError) as error:
-            lines.append(
-                RunLine(
-                    run=entry.run,
-                    plan=str(error),
-                    status="damaged",
-                    started_us=0,
-                    last_us=0,
-                    records=0,
-                    repository="",
-                )
-            )
-    return lines
+            line = _damaged(entry.run, str(error))
+        if (not statuses or line.status in statuses) and (plan is None or fnmatchcase(line.plan, plan)):
+            lines.append(line)
+    return lines[::-1]
+
+
+def _damaged(run: RunId, why: str) -> RunLine:
+    return RunLine(run=run, plan="", status="damaged", started_us=0, last_us=0, records=0, repository="", damage=why)
 
 
 async def _entries(store: Store) -> Sequence[RunEntry]:
     """The runs of the store. DamagedStoreError where it has none, but the note beside it knows of some."""
     entries = await store.journal.runs()
     note = store.path / "journal.db.heads"
-    if entries or not _has_noted(note):
+    if entries or not has_noted(note):
         return entries
     entries = await store.journal.runs()  # the first one may have come just now
     if not entries:
@@ -111,6 +104,8 @@ async def _entries(store: Store) -> Sequence[RunEntry]:
 
 
 async def _line(store: Store, entry: RunEntry) -> RunLine:
+    if entry.damaged:
+        raise DamagedStoreError(entry.damaged)
     first, last = decode(entry.first.body), decode(entry.last.body)
     assert isinstance(first.event, RunStarted)
     plan = read_plan((await store.contents.get_many([first.event.plan]))[first.event.plan])
@@ -144,21 +139,3 @@ async def show_run(store: Store, given: str) -> ShownRun:
 async def is_owned(store: Store, run: RunId) -> bool:
     """Whether a live engine drives the run."""
     return any(entry.run == run and entry.owned for entry in await store.journal.runs())
-
-
-async def read_events(store: Store, given: str, *, follow: bool = False) -> AsyncIterator[StoredRecord]:
-    """The stored records of a run, as they are; with `follow` until the run has ended.
-
-    DamagedStoreError at the first record that is not what was written, before it is given out.
-    """
-    run = await resolve_run(store.journal, given)
-    after, prev = -1, GENESIS
-    while True:
-        last: Record | None = None
-        async for row in store.journal.read(run, after=after):
-            last = checked(run, row, prev, after + 1)
-            after, prev = last.seq, last.hash
-            yield row
-        if not follow or (last is not None and isinstance(last.event, RunEnded)):
-            return
-        await asyncio.sleep(FOLLOW_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["shown_amount", "shown_money", "shown_spending", "shown_time"]
+__all__ = ["NAMES", "shown_amount", "shown_money", "shown_short_time", "shown_spending", "shown_time"]
 
 NAMES = {
     "tokens": "tokens",
@@ -32,6 +32,11 @@ def shown_time(milliseconds: int) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def shown_short_time(milliseconds: int) -> str:
+    """As `shown_time`, and in milliseconds below a second."""
+    return f"{milliseconds} ms" if milliseconds < 1000 else shown_time(milliseconds)
 
 
 def shown_amount(dimension: str, amount: int) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tenuto.cli.options import shared_options, with_store
-from tenuto.cli.output import print_json, say
+from tenuto.cli.options import examples, settings_for, shared_options, with_store
+from tenuto.cli.output import print_json
 
 if TYPE_CHECKING:
     from tenuto.app.build import Store
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("artifacts", short_help="List what a run's models and tools returned.")
+@click.command(
+    "artifacts",
+    short_help="List what a run's models and tools returned.",
+    epilog=examples("tenuto artifacts @last", "tenuto artifacts @last 3c5e0290 > reply.json"),
+)
 @click.argument("run")
 @click.argument("digest", required=False)
 @shared_options()
@@ -37,14 +41,16 @@ def command(run: str, digest: str | None, store: str | None, as_json: bool) -> N
     if as_json:
         print_json({"run": found, "artifacts": listed})
         return
-    from tenuto.cli.table import table
+    from tenuto.cli.screen import screen_of
+    from tenuto.cli.table import styled_table
 
+    screen = screen_of(settings_for(store=store).variables)
     rows = [
         (a.digest[:16], a.kind, f"{a.size:,}", a.call, a.tool or a.model or "", a.agent or "", _status(a))
         for a in listed
     ]
-    for line in table(("digest", "kind", "bytes", "call", "by", "agent", "status"), rows):
-        say(line)
+    heads = ("digest", "kind", "bytes", "call", "by", "agent", "status")
+    screen.show(styled_table(heads, rows, width=screen.width, styles={6: {"error": "bad"}}, right=(2,)))
 
 
 def _status(one: ListedArtifact) -> str:

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from tenuto.cli.options import shared_options, with_store
+from tenuto.cli.loading import load_shown
+from tenuto.cli.options import examples, shared_options
 from tenuto.cli.output import print_json, say
-
-if TYPE_CHECKING:
-    from tenuto.app.build import Store
-    from tenuto.app.runs import ShownRun
 
 __all__ = ["command"]
 
 
-@click.command("budget", short_help="Show what a run may spend, holds and has spent.")
+@click.command(
+    "budget",
+    short_help="Show what a run may spend, holds and has spent.",
+    epilog=examples("tenuto budget @last"),
+)
 @click.argument("run", default="@last")
 @shared_options()
 def command(run: str, store: str | None, as_json: bool) -> None:
     """Show the limits of RUN (default: the newest), what is reserved and spent, and the holds that are in doubt."""
 
-    async def work(opened: Store) -> ShownRun:
-        from tenuto.app.runs import show_run
-
-        return await show_run(opened, run)
-
-    shown = with_store(store, work)
+    shown = load_shown(store, run)
     if as_json:
         from tenuto.core.report import budget_report
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tenuto.cli.options import shared_options, with_store
+from tenuto.cli.loading import tell_idle
+from tenuto.cli.options import examples, shared_options, with_store
 
 if TYPE_CHECKING:
     from tenuto.app.build import Store
@@ -15,19 +16,25 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("events", short_help="Print the records of a run.")
+@click.command(
+    "events",
+    short_help="Print the records of a run.",
+    epilog=examples("tenuto events @last > run.jsonl", "tenuto events -f @last | jq -r .kind"),
+)
 @click.argument("run")
-@click.option("--follow", is_flag=True, help="Go on printing until the run has ended.")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing until the run has ended.")
 @shared_options()
 def command(run: str, follow: bool, store: str | None, as_json: bool) -> None:  # noqa: ARG001 - records are JSON either way
     """Print the records of RUN, one a line, exactly as they are stored (JSON, with or without --json)."""
 
     async def work(opened: Store) -> None:
-        from tenuto.app.runs import read_events
+        from tenuto.app.finding import resolve_run
+        from tenuto.app.following import read_records
 
+        found = await resolve_run(opened.journal, run)
         out = sys.stdout.buffer
-        async for row in read_events(opened, run, follow=follow):
-            out.write(row.body + b"\n")
+        async for read in read_records(opened, found, follow=follow, idle=tell_idle(found, store)):
+            out.write(read.stored.body + b"\n")
             if follow:
                 out.flush()
 

@@ -2,36 +2,79 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from tenuto.cli.options import shared_options, with_store
+from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from tenuto.app.build import Store
+    from tenuto.app.runs import RunLine
 
 __all__ = ["command"]
 
 
-@click.command("ls", short_help="List the runs.")
-@shared_options()
-def command(store: str | None, as_json: bool) -> None:
-    """List the runs of the store, the oldest first."""
-    from tenuto.app.runs import list_runs
-    from tenuto.cli.table import table
+def _known_statuses(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The statuses are known when they are asked for, so that help imports nothing."""
+    if given:
+        from tenuto.app.runs import STATUSES
+        from tenuto.core.problems import did_you_mean, shorten
 
-    runs = with_store(store, list_runs)
+        for status in given:
+            if status not in STATUSES:
+                what = f"a run is never {shorten(status)}; {did_you_mean(status, STATUSES)}"
+                raise click.BadParameter(what, ctx, param)
+    return given
+
+
+@click.command(
+    "ls",
+    short_help="List the runs.",
+    epilog=examples("tenuto ls --status failed --status stopped", "tenuto ls --plan 'fix-*' --limit 10"),
+)
+@click.option(
+    "--status", "statuses", multiple=True, callback=_known_statuses, metavar="STATUS", help="Only these; repeatable."
+)
+@click.option("--plan", metavar="GLOB", help="Only runs of plans of that name.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.")
+@shared_options()
+def command(statuses: tuple[str, ...], plan: str | None, limit: int | None, store: str | None, as_json: bool) -> None:
+    """List the runs of the store, the oldest first.
+
+    A run is running, waiting (for a decision), exhausted, stopped, ok, failed, cancelled or damaged.
+    """
+
+    async def work(opened: Store) -> list[RunLine]:
+        from tenuto.app.runs import list_runs
+
+        return await list_runs(opened, statuses=statuses, plan=plan, limit=limit)
+
+    runs = with_store(store, work)
     if as_json:
         import msgspec
 
         print_json({"runs": [msgspec.to_builtins(run) for run in runs]})
         return
     if not runs:
-        say("no runs yet; start one: tenuto run PLAN")
+        filtered = statuses or plan is not None
+        say("no run is like that; all of them: tenuto ls" if filtered else "no runs yet; start one: tenuto run PLAN")
         return
-    rows = [(r.run, r.status, r.plan, _when(r.started_us), f"{r.records}", r.repository) for r in runs]
-    for line in table(("run", "status", "plan", "started", "records", "repository"), rows):
-        say(line)
+    from tenuto.cli.screen import screen_of
+    from tenuto.cli.table import styled_table
+
+    screen = screen_of(settings_for(store=store).variables)
+    rows = [(r.run, r.status, r.plan or r.damage, _when(r.started_us), f"{r.records}", r.repository) for r in runs]
+    heads = ("run", "status", "plan", "started (UTC)", "records", "repository")
+    screen.show(styled_table(heads, rows, width=screen.width, styles={1: STYLES}))
+
+
+STYLES = {"ok": "good", "failed": "bad", "damaged": "bad", "running": "busy", "waiting": "odd", "exhausted": "odd"}
+"""How statuses are shown."""
 
 
 def _when(at_us: int) -> str:
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at_us else "?"
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_us else "?"

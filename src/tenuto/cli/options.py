@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tenuto.app.build import Store
     from tenuto.app.config import Settings
 
-__all__ = ["settings_for", "shared_options", "with_store"]
+__all__ = ["examples", "settings_for", "shared_options", "with_store"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
@@ -34,6 +34,11 @@ def shared_options(*, store: bool = True) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def examples(*lines: str) -> str:
+    """Commands as `--help` shows them at its end, one a line."""
+    return "\n".join(("\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)))
 
 
 def settings_for(start: str | Path = ".", **flags: Any) -> Settings:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from tenuto.app.runs import ShownRun
 from tenuto.cli.amounts import NAMES, shown_amount
 from tenuto.cli.closing import next_commands
-from tenuto.cli.table import cut
+from tenuto.cli.screen import fitted as cut
 from tenuto.cli.waiting import SIGNS, calls_by_step, doing
 from tenuto.core.ids import StepPath
 from tenuto.core.report import budget_report, grade, step_result

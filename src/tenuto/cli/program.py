@@ -25,6 +25,7 @@ VERBS = {
     "verify": "Check every byte of a run's record",
     "ls": "List the runs",
     "show": "Show how a run stands",
+    "logs": "Tell what happened in a run, or what happens now",
     "events": "Print the records of a run, one a line",
     "apply": "Bring a run's result into the repository",
     "cancel": "Cancel a run",

@@ -1,23 +1,40 @@
-"""Tables of plain text: columns as wide as their longest cell, which is cut where it would fill a line."""
+"""Tables of plain text: columns as wide as their longest cell, narrower where all would not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["cut", "table"]
+from tenuto.cli.screen import Line, Span, cells, fitted
 
-CELL_MAX = 60
+__all__ = ["styled_table"]
 
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table."""
-    cells = [[cut(cell, CELL_MAX) for cell in row] for row in [heads, *rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
-    for row in cells:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+COLUMN_MIN = 8
 
 
-def cut(text: str, length: int) -> str:
-    """A text on one line and of at most that many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 3] + "..."
+def styled_table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int | None = None,
+    styles: Mapping[int, Mapping[str, str]] | None = None,
+    right: Sequence[int] = (),
+) -> Iterator[Line]:
+    """The lines of a table of at most that width. `styles`: by column, how a text is shown; `right`: aligned so."""
+    widths = _widths([[" ".join(cell.split()) for cell in row] for row in [heads, *rows]], width)
+    for number, row in enumerate([heads, *rows]):
+        line = []
+        for column, cell in enumerate(row):
+            style = "dim" if number == 0 else (styles or {}).get(column, {}).get(cell, "")
+            text = fitted(cell, widths[column])
+            gap = " " * (widths[column] - cells(text))
+            line.append(Span(gap + text if column in right else text + gap, style))
+            line.append(Span("  "))
+        yield tuple(line[:-1])
+
+
+def _widths(rows: Sequence[Sequence[str]], width: int | None) -> list[int]:
+    """What each column gets: all it needs, or the widest give way until the table fits."""
+    widths = [max(cells(row[i]) for row in rows) for i in range(len(rows[0]))]
+    while width is not None and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > COLUMN_MIN:
+        widths[widths.index(max(widths))] -= 1
+    return widths

@@ -60,13 +60,17 @@ class StoredSnapshot(NamedTuple):
 
 
 class RunEntry(NamedTuple):
-    """A run as `ls` needs it: its first and last record, and whether a live session drives it."""
+    """A run as `ls` needs it: its first and last record, and whether a live session drives it.
+
+    Where these records cannot be read `damaged` says why, and both are empty.
+    """
 
     run: RunId
     epoch: int
     first: StoredRecord
     last: StoredRecord
     owned: bool
+    damaged: str = ""
 
 
 class InboxRow(NamedTuple):
@@ -152,7 +156,7 @@ class Journal(Protocol):
         ...
 
     async def runs(self) -> Sequence[RunEntry]:
-        """All runs, oldest first. Deleted ones are left out."""
+        """All runs, oldest first. Deleted ones are left out; a damaged one is among them and hides no other."""
         ...
 
     async def claim(self, run: RunId, session: Session) -> tuple[Fence, Head]:

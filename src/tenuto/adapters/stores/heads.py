@@ -21,7 +21,7 @@ from tenuto.core.ids import Digest, RunId
 from tenuto.errors import DamagedStoreError
 from tenuto.ports.journal import Head
 
-__all__ = ["HeadsNote"]
+__all__ = ["HeadsNote", "has_noted"]
 
 _HEADER = b"tenuto heads 1\n".ljust(64, b"\n")
 _SLOT = struct.Struct("<16sq32s")
@@ -159,3 +159,14 @@ class HeadsNote:
         if tag is None:
             tag = self._tags[run] = hashlib.sha256(run.encode("utf-8", "surrogatepass")).digest()[:16]
         return tag
+
+
+def has_noted(path: Path) -> bool:
+    """Whether the note of that path holds an acknowledged head of any run; False without a note. Reads all of it."""
+    note = HeadsNote(path)
+    try:
+        return any(note.occupied(num) for num in range(1, path.stat().st_size // _SLOT_BYTES + 1))
+    except OSError:
+        return False
+    finally:
+        note.close()

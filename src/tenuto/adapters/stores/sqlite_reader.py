@@ -48,6 +48,8 @@ LEFT JOIN sessions s ON s.name = r.owner
 WHERE r.deleted_us IS NULL ORDER BY r.num
 """
 
+_NOTHING = StoredRecord(-1, Digest(""), b"")
+
 
 class Reader:
     """For any thread; one query at a time. A store that is not there yet is empty, and stays unmade."""
@@ -116,12 +118,16 @@ class Reader:
         entries = []
         for row in self._query(_RUNS):
             _, run, epoch, owner, until_us, lost = row[:6]
-            first = self._unpacked(run, *row[6:9])[0]
-            if first.seq != 0:
-                raise self._gap(run, 0)
-            last = self._unpacked(run, *row[9:12])[-1]
             owned = until_us is not None and lives(owner, until_us, lost=bool(lost))
-            entries.append(RunEntry(run, epoch, first, last, owned))
+            try:
+                first = self._unpacked(run, *row[6:9])[0]
+                if first.seq != 0:
+                    raise self._gap(run, 0)
+                last = self._unpacked(run, *row[9:12])[-1]
+            except DamagedStoreError as error:
+                entries.append(RunEntry(run, epoch, _NOTHING, _NOTHING, owned, error.what))
+            else:
+                entries.append(RunEntry(run, epoch, first, last, owned))
         return entries
 
     def asked(self, run: RunId) -> Sequence[InboxRow]:
