@@ -22,7 +22,7 @@ from tenuto.core.frames import read_reply
 from tenuto.core.ids import Digest, Position
 from tenuto.core.ledger import missing, model_hold
 from tenuto.core.models import Message, ModelConfig
-from tenuto.core.scope import step_scope
+from tenuto.core.scope import rendered, step_scope
 from tenuto.core.seeds import call_seed
 from tenuto.core.spec import PLENTY, AgentWork
 from tenuto.core.state import AgentFrame, Call, CommandFrame, ExecutionState, ProgramFrame, StepState
@@ -177,7 +177,7 @@ def _task(state: ExecutionState, step: StepState) -> str:
     template = state.spec.step(step.name).prompt
     if template is None:
         raise AssertionError(f"{step.path} has no prompt")
-    return template.render(step_scope(state, step))
+    return rendered(state, step, template)
 
 
 def _asked_messages(agent: AgentWork, ask: AskModel) -> tuple[Message, ...]:
@@ -288,7 +288,7 @@ def _tool_ask(state: ExecutionState, call: Call, step: StepState) -> tuple[str, 
     template = state.spec.step(step.name).command
     if template is None:
         raise AssertionError(f"{step.path} has no command")
-    arguments: dict[str, Any] = {"command": template.render(step_scope(state, step))}
+    arguments: dict[str, Any] = {"command": rendered(state, step, template)}
     return "run", Content.of(arguments), None
 
 

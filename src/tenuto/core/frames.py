@@ -116,7 +116,7 @@ def _next_call(state: ExecutionState, step: StepState, ordinal: int) -> Executio
         limit = work.agent.iterations_max
         error = Failure(kind="iterations", message=f"the agent made {limit} model calls without an answer")
         return give_verdict(state, step, error)
-    return enqueue(put_step(state, step), step, "model", str(ordinal))
+    return enqueue(state, step, "model", str(ordinal))
 
 
 def _start_tools(state: ExecutionState, step: StepState, asks: tuple[ToolCallAsk, ...]) -> ExecutionState:

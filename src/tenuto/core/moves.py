@@ -11,7 +11,7 @@ from immutables import Map
 from msgspec.structs import replace
 
 from tenuto.core import agenda as queueing
-from tenuto.core.budget import Account, subtract
+from tenuto.core.budget import Account, Amount, subtract
 from tenuto.core.content import Content
 from tenuto.core.events.program import AskAgent, AskModel, AskTool, OpenLanes
 from tenuto.core.events.step import Failure
@@ -78,13 +78,14 @@ def put_step(state: ExecutionState, step: StepState) -> ExecutionState:
 
 
 def enqueue(state: ExecutionState, step: StepState, kind: Literal["model", "tool"], ordinal: str) -> ExecutionState:
-    """A call is wanted: it waits for a place, first come first served within its agent's group."""
+    """A step wants a call: it waits for a place, first come first served within its agent's group."""
     where = position(step.path, step.attempt, ordinal)
     group = ""
     if kind == "model":
         agent = work_of(state.spec, step).agent_for(step, where)
         if agent.at_once is not None:
             group = f"agent:{agent.agent}"
+    state = put_step(state, replace(step, open_calls=step.open_calls + 1))
     call = Call(
         account=lane_account(step, ordinal),
         group=group,
@@ -93,7 +94,6 @@ def enqueue(state: ExecutionState, step: StepState, kind: Literal["model", "tool
         path=step.path,
         position=where,
     )
-    state = replace(state, steps=state.steps.set(step.path, replace(step, open_calls=step.open_calls + 1)))
     return repeat(state, call)
 
 
@@ -113,13 +113,19 @@ def attend(state: ExecutionState, call: Call) -> ExecutionState:
     return replace(state, attend=(*state.attend, call.position), calls=state.calls.set(call.position, call))
 
 
-def drop_call(state: ExecutionState, call: Call) -> ExecutionState:
-    """A call is over: its place is free again."""
-    state = vacate(state, call)
+def drop_call(
+    state: ExecutionState, call: Call, *, accounts: Map[str, Account] | None = None, spent: Amount | None = None
+) -> ExecutionState:
+    """A call is over: its place is free again. `accounts` and `spent` are those after it, where it changes them."""
     step = state.steps[call.path]
+    group_open, open_calls = _places(state, call)
     return replace(
         state,
+        accounts=state.accounts if accounts is None else accounts,
         calls=state.calls.delete(call.position),
+        group_open=group_open,
+        open_calls=open_calls,
+        spent=state.spent if spent is None else spent,
         steps=state.steps.set(call.path, replace(step, open_calls=step.open_calls - 1)),
     )
 
@@ -166,29 +172,35 @@ def _unreserved(state: ExecutionState, call: Call) -> Map[str, Account]:
 
 def vacate(state: ExecutionState, call: Call) -> ExecutionState:
     """An open call gives its place back, though it is not over."""
-    if call.status != "open":
-        return state
+    group_open, open_calls = _places(state, call)
+    return replace(state, group_open=group_open, open_calls=open_calls)
+
+
+def _places(state: ExecutionState, call: Call) -> tuple[Map[str, int], int]:
+    """The places that are taken, of each group and in all, without that of a call."""
     group_open = state.group_open
+    if call.status != "open":
+        return group_open, state.open_calls
     if call.group:
         group_open = group_open.set(call.group, group_open[call.group] - 1)
-    return replace(state, group_open=group_open, open_calls=state.open_calls - 1)
+    return group_open, state.open_calls - 1
 
 
 def give_verdict(state: ExecutionState, step: StepState, verdict: Content | Failure) -> ExecutionState:
     """What the attempt comes to; said in a record once no call of it is open."""
+    told = step.verdict
     if isinstance(verdict, Failure):
-        step = replace(step, verdict=Verdict(failure=verdict))
-    elif step.verdict is None:
-        step = replace(step, verdict=Verdict(output=verdict))
-    return put_step(state, replace(step, due=step.open_calls == 0))
+        told = Verdict(failure=verdict)
+    elif told is None:
+        told = Verdict(output=verdict)
+    return put_step(state, replace(step, due=step.open_calls == 0, verdict=told))
 
 
 # --- steps ----------------------------------------------------------------------------------------------------
 
 
 def finish(state: ExecutionState, step: StepState) -> ExecutionState:
-    """A step has ended, however: tell those that wait for it."""
-    step = replace(step, due=False, frame=None, verdict=None)
+    """A step has ended, however; nothing of it is due and its frame is gone. Tell those that wait for it."""
     state = put_step(state, step)
     if step.path in state.fed:
         state = replace(state, fed=tuple(p for p in state.fed if p != step.path))

@@ -10,7 +10,7 @@ import msgspec
 from tenuto.core.canonical import canonical, digest
 from tenuto.core.events.program import AskAgent
 from tenuto.core.ids import Digest, StepPath, split_position
-from tenuto.core.scope import step_scope
+from tenuto.core.scope import rendered, step_scope
 from tenuto.core.state import ExecutionState, StepState
 
 __all__ = ["leaf", "result_digest", "step_key"]
@@ -62,9 +62,9 @@ def step_key(state: ExecutionState, step: StepState, tree: Digest) -> Digest:
 def _inputs(state: ExecutionState, step: StepState) -> Digest:
     """Digest of everything of the run that the step's templates look at, as they render it."""
     spec = state.spec.step(step.name)
+    if spec.values is None and spec.prompt is not None and step.child_index < 0 and spec.output is None:
+        return digest(rendered(state, step, spec.prompt).encode())
     scope = step_scope(state, step)
-    if spec.values is None and spec.prompt is not None and "item" not in scope and spec.output is None:
-        return digest(spec.prompt.render(scope).encode())
     parts = [
         scope["with"],
         None if spec.prompt is None else spec.prompt.render(scope),

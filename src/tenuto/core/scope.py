@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from tenuto.core.canonical import canonical
+from tenuto.core.expressions import Template
 from tenuto.core.state import ExecutionState, StepState
 
-__all__ = ["foreach_items", "run_scope", "step_scope"]
+__all__ = ["foreach_items", "rendered", "run_scope", "step_scope"]
 
 
 class _Steps(Mapping[str, Any]):
@@ -71,6 +72,11 @@ def step_scope(state: ExecutionState, step: StepState) -> dict[str, Any]:
     values = state.spec.step(step.name).values
     scope["with"] = {} if values is None else values.evaluate(scope)
     return scope
+
+
+def rendered(state: ExecutionState, step: StepState, template: Template) -> str:
+    """The text of one of a step's templates."""
+    return template.render({} if template.constant else step_scope(state, step))
 
 
 def foreach_items(state: ExecutionState, step: StepState) -> tuple[msgspec.Raw, ...]:

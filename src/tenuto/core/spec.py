@@ -44,8 +44,7 @@ class _Static(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentWork:
+class AgentWork(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one model call of an agent is made of, apart from the conversation."""
 
     agent: str | None
@@ -62,8 +61,7 @@ class AgentWork:
     tools_length: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepSpec:
+class StepSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A step of the plan, compiled. `static` is the part of its step key that does not depend on the run."""
 
     agent: AgentWork | None

@@ -59,16 +59,14 @@ __all__ = [
 def model_call_requested(state: ExecutionState, event: ModelCallRequested) -> ExecutionState:
     state, _, step = _opened(state, event)
     frame = step.frame
+    if event.try_number > 1:
+        return put_step(state, replace(step, model_config=event.config))
     if isinstance(frame, AgentFrame):
-        frame = (
-            replace(frame, iterations=frame.iterations + 1, last_call=event.call, parts=(*frame.parts, *event.parts))
-            if event.try_number == 1
-            else frame
+        frame = replace(
+            frame, iterations=frame.iterations + 1, last_call=event.call, parts=(*frame.parts, *event.parts)
         )
-        step = replace(step, frame=frame)
-    if event.try_number == 1:
-        step = replace(step, fingerprints=(*step.fingerprints, (event.call, event.fingerprint)))
-    return put_step(state, replace(step, model_config=event.config))
+    fingerprints = (*step.fingerprints, (event.call, event.fingerprint))
+    return put_step(state, replace(step, fingerprints=fingerprints, frame=frame, model_config=event.config))
 
 
 def _opened(
@@ -115,7 +113,7 @@ def model_replied(state: ExecutionState, event: ModelReplied) -> ExecutionState:
     account = accounts.get(call.account)
     if account is not None:
         accounts = accounts.set(call.account, charge(account, call.hold, spent))
-    state = drop_call(replace(state, accounts=accounts, spent=add(state.spent, spent)), call)
+    state = drop_call(state, call, accounts=accounts, spent=add(state.spent, spent))
     return after_reply(state, state.steps[call.path], event)
 
 

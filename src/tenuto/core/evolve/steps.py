@@ -70,8 +70,8 @@ def step_started(state: ExecutionState, event: StepStarted) -> ExecutionState:
         tree=event.tree,
         verdict=None,
     )
-    state = put_step(state, step)
     if isinstance(frame, ProgramFrame):
+        state = put_step(state, step)
         return replace(state, fed=(*state.fed, step.path))
     return enqueue(state, step, "model" if isinstance(frame, AgentFrame) else "tool", "0")
 
@@ -145,7 +145,16 @@ def step_completed(state: ExecutionState, event: StepCompleted) -> ExecutionStat
     output = None if step.verdict is None else step.verdict.output
     if output is None:
         output = child_outputs(state, step)
-    step = replace(step, leaf=event.leaf, out_tree=event.tree, output=output, status="completed")
+    step = replace(
+        step,
+        due=False,
+        frame=None,
+        leaf=event.leaf,
+        out_tree=event.tree,
+        output=output,
+        status="completed",
+        verdict=None,
+    )
     return finish(state, step)
 
 
@@ -158,7 +167,16 @@ def step_failed(state: ExecutionState, event: StepFailed) -> ExecutionState:
         step = state.steps[event.path]
     output = step.frame.result if isinstance(step.frame, CommandFrame) else None
     step = replace(
-        step, error=event.error, leaf=event.leaf, out_tree=event.tree, output=output, status="failed", tree=event.tree
+        step,
+        due=False,
+        error=event.error,
+        frame=None,
+        leaf=event.leaf,
+        out_tree=event.tree,
+        output=output,
+        status="failed",
+        tree=event.tree,
+        verdict=None,
     )
     state = finish(state, step)
     if step.parent is None and state.spec.step(step.name).on_error == "fail":
@@ -170,9 +188,18 @@ def step_failed(state: ExecutionState, event: StepFailed) -> ExecutionState:
 def step_skipped(state: ExecutionState, event: StepSkipped) -> ExecutionState:
     step = state.steps[event.path]
     error = Failure(kind="skipped", message=f"skipped because of {event.because}")
-    return finish(
-        state, replace(step, error=error, leaf=event.leaf, out_tree=event.tree, status="skipped", tree=event.tree)
+    step = replace(
+        step,
+        due=False,
+        error=error,
+        frame=None,
+        leaf=event.leaf,
+        out_tree=event.tree,
+        status="skipped",
+        tree=event.tree,
+        verdict=None,
     )
+    return finish(state, step)
 
 
 def step_cancelled(state: ExecutionState, event: StepCancelled) -> ExecutionState:
@@ -181,7 +208,16 @@ def step_cancelled(state: ExecutionState, event: StepCancelled) -> ExecutionStat
     if step.parent is None:
         state = replace(state, sweep=step.order[0] + 1)
     error = Failure(kind="cancelled", message="cancelled")
-    return finish(state, replace(step, error=error, out_tree=step.tree or state.tree, status="cancelled"))
+    step = replace(
+        step,
+        due=False,
+        error=error,
+        frame=None,
+        out_tree=step.tree or state.tree,
+        status="cancelled",
+        verdict=None,
+    )
+    return finish(state, step)
 
 
 def attempt_failed(state: ExecutionState, event: AttemptFailed) -> ExecutionState:
