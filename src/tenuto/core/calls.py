@@ -7,6 +7,7 @@ notice one changed character.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -39,7 +40,7 @@ class _ModelPrint(msgspec.Struct, frozen=True, gc=False):
     """What a model call's fingerprint is the hash of."""
 
     config: ModelConfig
-    parts: tuple[Digest, ...]
+    parts: list[Digest]
     what: str = "model"
 
 
@@ -93,7 +94,7 @@ def _model_call(state: ExecutionState, call: Call, step: StepState) -> Command:
         if not isinstance(ask, AskModel):
             raise AssertionError(f"{call.position} is no model call")
         messages = _asked_messages(agent, ask)
-        parts = new = tuple(_part(m) for m in messages)
+        parts = new = [_part(m) for m in messages]
         extends = None
         schema = None if ask.schema is None else ask.schema.raw
     else:
@@ -107,30 +108,30 @@ def _model_call(state: ExecutionState, call: Call, step: StepState) -> Command:
         seed=call_seed(state.seed, call.position),
         tools=agent.tool_digests,
     )
-    length = sum(part.length for part, _ in parts) + agent.tools_length + len(schema_bytes)
+    length = sum([part.length for part, _ in parts]) + agent.tools_length + len(schema_bytes)
     need = model_hold(agent, length)
     if agent.profile.price is None and agent.profile.grade != "exact" and "usd_micros" in state.spec.limited:
         need = replace(need, usd_micros=PLENTY)  # no bound is known, so no budget in money can pay it
     parked = _parked(state, call, need)
     if parked is not None:
         return parked
-    fingerprint = hashlib.sha256(_encode(_ModelPrint(config, tuple(part.digest for part, _ in parts)))).hexdigest()
+    fingerprint = digest(_encode(_ModelPrint(config, [part.digest for part, _ in parts])))
     event = ModelCallRequested(
         agent=agent.agent,
         call=call.position,
         config=config,
         extends=extends,
-        fingerprint=Digest(fingerprint),
+        fingerprint=fingerprint,
         hold=need,
-        parts=tuple(part for part, _ in new),
+        parts=tuple([part for part, _ in new]),
         try_number=call.try_number,
     )
-    blobs = tuple((part.digest, body) for part, body in new if body is not None)
+    blobs = tuple([(part.digest, body) for part, body in new if body is not None])
     timeout = _remaining_us(state, work.spec.timeout_ms)
     return CallModel(event, messages, agent.tools, schema, blobs, timeout)
 
 
-_Parts = tuple[tuple[Part, bytes | None], ...]
+_Parts = Sequence[tuple[Part, bytes | None]]
 
 
 def _part(message: Message) -> tuple[Part, bytes]:
@@ -167,7 +168,7 @@ def _conversation(
             messages.append(Message(role="user", text=exchange.correction))
             parts.append(_part(messages[-1]))
     known = len(frame.parts) if call.try_number == 1 else 0
-    return tuple(messages), tuple(parts), tuple(parts[known:]), frame.last_call if known else None
+    return tuple(messages), parts, parts[known:], frame.last_call if known else None
 
 
 def _task(state: ExecutionState, step: StepState) -> str:

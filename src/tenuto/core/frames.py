@@ -69,19 +69,24 @@ def after_reply(state: ExecutionState, step: StepState, event: ModelReplied) -> 
     if not isinstance(frame, AgentFrame):
         raise AssertionError(f"{step.path} makes no model calls")
     base = int(split_position(event.call)[2]) + 1
-    results: tuple[Content | None, ...] = (None,) * len(reply.tool_calls)
-    exchange = Exchange(event.reply, results)
-    frame = replace(frame, base=base, exchanges=(*frame.exchanges, exchange), started=0, waiting=0)
-    work = work_of(state.spec, step)
     if reply.tool_calls:
+        exchange = Exchange(event.reply, (None,) * len(reply.tool_calls))
+        frame = replace(frame, base=base, exchanges=(*frame.exchanges, exchange), started=0, waiting=0)
         return _start_tools(state, replace(step, frame=frame), reply.tool_calls)
-    structured = _schema_of(step, work.spec.output is not None)
+    structured = _schema_of(step, work_of(state.spec, step).spec.output is not None)
     outcome = _answer(reply, event, structured=structured)
     if isinstance(outcome, Failure) and outcome.kind == "schema" and frame.corrections < CORRECTIONS_MAX:
         exchange = Exchange(event.reply, (), _correction(event.violations or (outcome.message,)))
-        frame = replace(frame, corrections=frame.corrections + 1, exchanges=(*frame.exchanges[:-1], exchange))
+        frame = replace(
+            frame,
+            base=base,
+            corrections=frame.corrections + 1,
+            exchanges=(*frame.exchanges, exchange),
+            started=0,
+            waiting=0,
+        )
         return _next_call(state, replace(step, frame=frame), base)
-    return give_verdict(state, replace(step, frame=frame), outcome)
+    return give_verdict(state, step, outcome)
 
 
 def _schema_of(step: StepState, declared: bool) -> bool:

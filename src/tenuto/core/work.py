@@ -42,7 +42,7 @@ class StepWork(NamedTuple):
 
 def work_of(spec: RunSpec, step: StepState) -> StepWork:
     """What this step, child or asked step does."""
-    if isinstance(step.asked, AskAgent):
+    if step.asked is not None and isinstance(step.asked, AskAgent):
         return StepWork(spec.step(step.name), "agent", spec.asked_agent(step.asked), spec)
     known: StepWork | None = spec.works.get(step.name)
     if known is None:
