@@ -13,11 +13,12 @@ from tenuto.adapters.models.mock_options import MockOptions
 from tenuto.adapters.plans.agent_keys import FRONT_MATTER, METADATA
 from tenuto.adapters.plans.limit_keys import RUN_LIMITS
 from tenuto.adapters.plans.plan_keys import GRANTS, PLAN, STEP
-from tenuto.app.config import KEYS
+from tenuto.app.config import KEYS, TABLES
 from tenuto.cli.program import VERBS
 from tenuto.core.events import DERIVED, INPUTS
 from tenuto.core.expressions import ROOTS
 from tenuto.core.records import FORMAT_VERSION
+from tenuto.core.secret_forms import BUILTIN_PATTERNS
 from tenuto.errors import ExitCode
 from tenuto.runtime.context import Context
 from tenuto.runtime.engine import PlanExecutionEngine
@@ -87,8 +88,12 @@ def test_the_page_on_plans_has_every_key_and_names_those_refused() -> None:
 def test_the_page_on_the_command_line_has_every_verb_code_and_setting() -> None:
     page = read("cli.md")
     shown = first_columns(page)
-    assert set(VERBS) | set(KEYS) <= shown
+    assert set(VERBS) | set(KEYS) | set(TABLES) <= shown
     assert all(f"\n| {int(code)} | " in page for code in ExitCode)
+
+
+def test_the_page_on_secrets_has_every_pattern() -> None:
+    assert set(BUILTIN_PATTERNS) <= first_columns(read("secrets.md"))
 
 
 def test_the_page_on_models_has_every_option_of_the_mock() -> None:

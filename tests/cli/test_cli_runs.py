@@ -214,3 +214,13 @@ def test_doctor_looks_at_everything_and_says_how_to_get_what_lacks(tenuto: Tenut
     assert {"python", "sqlite", "store", "sandbox", "git", "local model"} <= set(findings)
     assert all(finding["ok"] or finding["fix"] for finding in findings.values())
     assert said.code == 0
+
+
+def test_what_a_command_leaves_that_is_no_file_fails_its_step_and_not_the_engine(
+    tenuto: Tenuto, project: Path
+) -> None:
+    (project / "odd.plan.yaml").write_text('tenuto: 1\nsteps:\n  odd: { run: "mkfifo pipe" }\n')
+    said = tenuto("run", "odd.plan.yaml", "--run", "odd")
+    assert said.code == 1
+    assert "the files it left cannot be kept: pipe: is a named pipe" in said.out
+    assert tenuto("replay", "odd").code == 0

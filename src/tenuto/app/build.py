@@ -14,6 +14,7 @@ from tenuto.app.config import Settings
 from tenuto.app.providers import model_directory
 from tenuto.core.agents import AgentSpec
 from tenuto.core.plan import Plan, PromptWork, RunWork, UsesWork
+from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.errors import SandboxUnavailableError, StorageError, UsageError
 from tenuto.runtime.contents import Contents
 
@@ -38,12 +39,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What lies in `.tenuto`: the journals, the artifacts, and one view of the bodies of both."""
+    """What lies in `.tenuto`: the journals, the artifacts, one view of the bodies of both, and what may not enter."""
 
     path: Path
     journal: SqliteJournal
     artifacts: FileArtifactStore
     contents: Contents
+    redactor: Redactor = NOTHING_SECRET
 
     async def close(self) -> None:
         await self.journal.close()
@@ -57,7 +59,12 @@ def open_store(settings: Settings, *, create: bool = False) -> Store:
         raise UsageError(what, where=str(path), fix="start a run first (`tenuto run PLAN`), or name it by --store")
     journal = SqliteJournal(path / "journal.db", SystemClock())
     artifacts = FileArtifactStore(path / "artifacts")
-    return Store(path, journal, artifacts, Contents(journal, artifacts))
+    redactor = NOTHING_SECRET
+    if settings.secrets or settings.secret_patterns:
+        from tenuto.app.secrets import redactor_of
+
+        redactor = redactor_of(settings)
+    return Store(path, journal, artifacts, Contents(journal, artifacts), redactor)
 
 
 def has_journal(settings: Settings) -> bool:
@@ -86,7 +93,7 @@ def make_store(path: Path) -> None:
 def open_workspace(store: Store) -> TreeWorkspace:
     from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 
-    return TreeWorkspace(store.contents, store.path / "work")
+    return TreeWorkspace(store.contents, store.path / "work", redactor=store.redactor)
 
 
 async def choose_sandbox(plan: Plan, agents: Mapping[str, AgentSpec], preference: str | None) -> Sandbox | None:
@@ -165,10 +172,20 @@ def build_engine(
         artifacts=store.artifacts,
         models=model_directory(settings, clock, scripts=(Path(), directory), recorded=recorded),
         tools=toolbox,
-        workspace=lambda contents: TreeWorkspace(contents, store.path / "work"),
+        workspace=lambda contents: TreeWorkspace(contents, store.path / "work", redactor=store.redactor),
         clock=clock,
         programs=PythonPrograms([directory]),
         max_parallel=settings.max_parallel,
         environment=settings.variables,
+        secrets=_secrets(settings),
+        redactor=store.redactor,
         sandbox=sandbox,
     )
+
+
+def _secrets(settings: Settings) -> Mapping[str, str]:
+    if not settings.secrets:
+        return {}
+    from tenuto.app.secrets import values_of
+
+    return values_of(settings)

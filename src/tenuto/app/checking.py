@@ -60,7 +60,7 @@ class CheckedPlan:
 
 async def check_plan(settings: Settings, path: Path, repository: Path) -> CheckedPlan:
     """Resolve a plan and all it names. InvalidPlanError holds every problem found, each with its place."""
-    ready = await ready_plan(path, repository, sandbox=None, need_sandbox=False)
+    ready = await ready_plan(path, repository, sandbox=None, need_sandbox=False, secrets=settings.secrets)
     problems: list[InvalidPlanError] = []
     programs = PythonPrograms([ready.directory])
     for step, target in programs_of(ready.plan.steps):

@@ -1,6 +1,7 @@
 """Settings: flags, then `TENUTO_*`, then `tenuto.toml`, then `[tool.tenuto]` in pyproject, then the user's file.
 
-The only module that reads the environment. A project's root is the nearest directory upwards that holds a
+The only module that reads the environment. Secrets are declared here by name; their values are read in
+`app/secrets.py`, when a command needs them. A project's root is the nearest directory upwards that holds a
 `.tenuto`, `.git` or `tenuto.toml`; the store is `.tenuto` there, unless it is named.
 """
 
@@ -10,10 +11,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenuto.core.problems import did_you_mean, shorten
 from tenuto.errors import UsageError
+
+if TYPE_CHECKING:
+    from tenuto.app.secret_entries import SecretSource
+    from tenuto.core.secret_forms import Pattern
 
 __all__ = ["KEYS", "OPENAI_BASE_URL", "Settings", "environment", "find_root", "read_settings"]
 
@@ -25,6 +30,8 @@ KEYS: dict[str, type] = {
     "store": str,
 }
 """What can be set, in every place alike; in the environment as `TENUTO_MAX_PARALLEL` and so on."""
+TABLES = ("secrets", "secret_patterns")
+"""What is set in files only, as tables; entries of several files are taken together, by name."""
 SANDBOXES = ("bubblewrap", "sandlock", "none")
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 _MARKS = (".tenuto", ".git", "tenuto.toml")
@@ -40,6 +47,8 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict)
     root: Path
     sandbox: str | None = None
+    secret_patterns: Mapping[str, Pattern] = field(default_factory=dict)
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     store: Path
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -90,9 +99,13 @@ def read_settings(
     found = dict(environment() if variables is None else variables)
     root = find_root(start)
     values: dict[str, Any] = {}
+    tables: dict[str, Any] = {name: {} for name in TABLES}
     origins: dict[str, str] = {}
     for origin, given in _sources(root, found, flags or {}):
         for key, value in given.items():
+            if key in TABLES:
+                _add_table(tables[key], key, value, origin)
+                continue
             if key in values or value is None:
                 continue
             values[key] = _checked(key, value, origin)
@@ -105,6 +118,7 @@ def read_settings(
         root=root,
         store=Path(os.path.abspath(_store_path(store) if store else root / ".tenuto")),
         variables=found,
+        **tables,
         **values,
     )
 
@@ -149,8 +163,9 @@ def _read_toml(path: Path, table: tuple[str, ...]) -> Mapping[str, Any] | None:
     if not isinstance(found, dict):
         raise UsageError(f"{'.'.join(table)} is no table", where=str(path), fix="write [tool.tenuto]")
     for key in found:
-        if key not in KEYS:
-            raise UsageError(f"there is no setting {shorten(key)}", where=str(path), fix=did_you_mean(key, KEYS))
+        if key not in KEYS and key not in TABLES:
+            known = (*KEYS, *TABLES)
+            raise UsageError(f"there is no setting {shorten(key)}", where=str(path), fix=did_you_mean(key, known))
     return found
 
 
@@ -166,6 +181,19 @@ def _checked(key: str, value: Any, origin: str) -> Any:
     if key == "sandbox" and value not in SANDBOXES:
         raise UsageError(f"there is no sandbox {shorten(value)}", where=where, fix=did_you_mean(value, SANDBOXES))
     return value
+
+
+def _add_table(held: dict[str, Any], key: str, value: Any, origin: str) -> None:
+    """Read one file's table of secrets or patterns; names that a stronger file declares stay as they are."""
+    from tenuto.app.secret_entries import read_pattern_entry, read_secret_entry
+
+    where = f"setting {key} ({origin})"
+    if not isinstance(value, dict):
+        raise UsageError("this is no table", where=where, fix=f"write [{key}] and a name on each line")
+    for name, entry in value.items():
+        if name not in held:
+            read = read_secret_entry if key == "secrets" else read_pattern_entry
+            held[name] = read(name, entry, origin)
 
 
 def _store_path(store: str) -> str:

@@ -37,7 +37,7 @@ async def cancel_run(store: Store, given: str, *, reason: str = "", who: str = "
     """Cancel a run and wait until it has ended. RefusedRequestError where it had ended already."""
     run = await resolve_run(store.journal, given)
     state = await load_state(store.journal, store.contents, run)
-    request = CancelRun(reason=reason, who=who)
+    request = store.redactor.event(CancelRun(reason=reason, who=who))
     asked_at_us = SystemClock().now_us()
     refusal = admit(state, request, asked_at_us=asked_at_us)
     if isinstance(refusal, Refusal):
@@ -100,7 +100,7 @@ async def resolve_call(
     run = await resolve_run(store.journal, given)
     state = await load_state(store.journal, store.contents, run)
     position = _position(state, call)
-    request = ResolveCall(call=position, done=done, result=result, who=who)
+    request = store.redactor.event(ResolveCall(call=position, done=done, result=result, who=who))
     found = state.calls.get(position)
     # A call that was open when the engine died is in doubt as soon as the run is resumed: the answer waits for it.
     lost = found is not None and found.status == "open" and found.effect in ("once", "idempotent")

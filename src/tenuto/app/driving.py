@@ -17,6 +17,7 @@ from tenuto.app.plans import ReadyPlan, check_json_inputs, model_names, plan_dir
 from tenuto.core.budget import NOTHING, Amount
 from tenuto.core.events.run import RunStarted
 from tenuto.core.ids import RunId
+from tenuto.core.plan import Step
 from tenuto.core.plan_inputs import check_inputs
 from tenuto.core.problems import shorten
 from tenuto.core.records import GENESIS
@@ -88,7 +89,8 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
 
     drive.stopper.before()
     repository = _repository(options.repository)
-    ready = await ready_plan(options.plan, repository, sandbox=settings.sandbox)
+    ready = await ready_plan(options.plan, repository, sandbox=settings.sandbox, secrets=settings.secrets)
+    _require_secrets(settings, ready.plan.steps)
     run = new_run_id(ready.plan.name) if options.run is None else check_run_id(options.run)
     await _refuse_existing(store, run)
     check_json_inputs(ready.plan, options.inputs)
@@ -113,6 +115,14 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
         )
     finally:
         await engine.close()
+
+
+def _require_secrets(settings: Settings, steps: Iterable[Step]) -> None:
+    names = {name for step in steps for name in step.grants.secrets}
+    if names:
+        from tenuto.app.secrets import require_secrets
+
+        require_secrets(settings, names)
 
 
 def _require_key(settings: Settings, names: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,10 +46,18 @@ class ReadyPlan:
     tools: Any
 
 
-async def ready_plan(path: Path, repository: Path, *, sandbox: str | None, need_sandbox: bool = True) -> ReadyPlan:
+async def ready_plan(
+    path: Path,
+    repository: Path,
+    *,
+    sandbox: str | None,
+    need_sandbox: bool = True,
+    secrets: Collection[str] | None = None,
+) -> ReadyPlan:
     """Read, resolve and check a plan file. InvalidPlanError names up to 20 problems with their places.
 
-    Imports the Python modules that the plan names. Without `need_sandbox` none is looked for.
+    Imports the Python modules that the plan names. Without `need_sandbox` none is looked for. `secrets` are the
+    names that the configuration declares; None: not checked.
     """
     from tenuto.adapters.plans.plan_file import load_plan
     from tenuto.app.build import build_toolbox, choose_sandbox
@@ -66,7 +74,7 @@ async def ready_plan(path: Path, repository: Path, *, sandbox: str | None, need_
     tools = build_toolbox(loaded.plan.tools, loaded.directory, found, repository=repository)
     names = {spec.name for spec in tools.specs()} | {"run"}
     shown = {part: (loaded.directory / place).as_posix() for part, place in loaded.places.items()}
-    validate_plan(loaded.plan, loaded.agents, names, shown)
+    validate_plan(loaded.plan, loaded.agents, names, shown, secrets=secrets)
     places = {**loaded.places, PLAN_PLACE: plan_place(path, repository)}
     return ReadyPlan(
         plan=loaded.plan,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from tenuto.cli.streams import silence
 from tenuto.errors import ExitCode, InvalidPlanError, StorageError, TenutoError
 
-__all__ = ["complain", "error_object", "print_json", "say", "tell", "unwritable"]
+__all__ = ["complain", "error_object", "print_json", "say", "tell", "unwritable", "without_secrets"]
 
 
 def say(line: str = "") -> None:
@@ -36,8 +36,8 @@ def _shown(character: str) -> str:
     return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
 
 
-def print_json(value: Mapping[str, Any]) -> None:
-    """One object on one line."""
+def print_json(value: Mapping[str, Any], *, shown: Callable[[str], str] | None = None) -> None:
+    """One object on one line, its text passed through `shown`."""
     import msgspec
 
     try:
@@ -45,7 +45,7 @@ def print_json(value: Mapping[str, Any]) -> None:
         line.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         line = _ascii(value)
-    sys.stdout.write(line + "\n")
+    sys.stdout.write((line if shown is None else shown(line)) + "\n")
 
 
 def unwritable(error: OSError) -> StorageError:
@@ -75,16 +75,33 @@ def error_object(error: TenutoError) -> dict[str, Any]:
     return {"error": shown}
 
 
+def without_secrets(text: str) -> str:
+    """A message as it may be shown: the secrets of this project are replaced in it."""
+    from pathlib import Path
+
+    from tenuto.app.config import read_settings
+
+    try:
+        settings = read_settings(Path())
+    except TenutoError:
+        return text
+    if not settings.secrets and not settings.secret_patterns:
+        return text
+    from tenuto.app.secrets import redactor_of
+
+    return redactor_of(settings).text(text)
+
+
 def complain(error: TenutoError, *, as_json: bool) -> int:
     """Say what went wrong; the exit code it has."""
     if as_json:
         try:
-            print_json(error_object(error))
+            print_json(error_object(error), shown=without_secrets)
             sys.stdout.flush()
         except OSError as unwritten:
             silence(sys.stdout)
             return complain(unwritable(unwritten), as_json=False)
     else:
-        for line in str(error).split("\n"):
+        for line in without_secrets(str(error)).split("\n"):
             tell(f"tenuto: {line}")
     return int(error.exit_code if error.exit_code is not ExitCode.OK else ExitCode.FAILED)

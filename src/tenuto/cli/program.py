@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from tenuto.cli.output import complain, tell, unwritable
+from tenuto.cli.output import complain, tell, unwritable, without_secrets
 from tenuto.cli.streams import prepare_streams, silence
 from tenuto.errors import ExitCode, TenutoError, UsageError
 
@@ -127,7 +127,8 @@ def _show_trace(verbose: bool) -> None:
     if verbose:
         import traceback
 
-        traceback.print_exc()
+        for line in without_secrets(traceback.format_exc()).splitlines():
+            tell(line)
 
 
 def _leave_pipe() -> NoReturn:

@@ -33,15 +33,19 @@ def validate_plan(
     agents: Mapping[str, AgentSpec],
     tools: Collection[str] | None,
     places: Mapping[str, str] | None = None,
+    *,
+    secrets: Collection[str] | None = None,
 ) -> None:
     """Raise InvalidPlanError with up to `PROBLEMS_MAX` problems, in plan order, if the plan cannot be run.
 
-    `tools` are the names of all tools there are; None = not known yet, so tool names are not checked.
+    `tools` and `secrets` are the names of all there are; None = not known yet, so these names are not checked.
     """
-    refuse(islice(_problems(plan, agents, tools), PROBLEMS_MAX), places or {})
+    refuse(islice(_problems(plan, agents, tools, secrets), PROBLEMS_MAX), places or {})
 
 
-def _problems(plan: Plan, agents: Mapping[str, AgentSpec], tools: Collection[str] | None) -> Iterator[Problem]:
+def _problems(
+    plan: Plan, agents: Mapping[str, AgentSpec], tools: Collection[str] | None, secrets: Collection[str] | None
+) -> Iterator[Problem]:
     yield from _frame(plan)
     yield from _agents(agents, tools)
     graph = PlanGraph.of(plan.steps)
@@ -49,6 +53,8 @@ def _problems(plan: Plan, agents: Mapping[str, AgentSpec], tools: Collection[str
     yield from _needs(plan.steps, graph)
     for step in plan.steps:
         yield from _step(step, agents, names, graph)
+        if secrets is not None:
+            yield from _secrets(step, secrets)
         yield from step_templates(step, plan.inputs, graph)
     yield from output_templates(plan, graph)
 
@@ -166,6 +172,16 @@ def _work(step: Step, path: str, agents: Mapping[str, AgentSpec]) -> Iterator[Pr
                 yield Problem(f"{path}.uses", f"{shorten(target)} names no function", "write python:MODULE:FUNCTION")
     if step.effect is not None and not isinstance(step.work, RunWork):
         yield Problem(f"{path}.effect", "only a run step declares its effect", "remove it; tools declare their own")
+
+
+def _secrets(step: Step, secrets: Collection[str]) -> Iterator[Problem]:
+    for index, name in enumerate(step.grants.secrets):
+        if name not in secrets:
+            what = f"there is no secret {shorten(name)} in the configuration"
+            fix = did_you_mean(
+                name, secrets, f'write [secrets] and {shorten(name)} = {{ env = "VARIABLE" }} in tenuto.toml'
+            )
+            yield Problem(f"steps.{shorten(step.name)}.grants.secrets[{index}]", what, fix)
 
 
 def _step_merge(step: Step, path: str, names: Sequence[str], graph: PlanGraph) -> Iterator[Problem]:

@@ -34,6 +34,14 @@ class ToolContext(Protocol):
     def grants(self) -> Grants: ...
 
     @property
+    def secrets(self) -> Mapping[str, str]:
+        """The values of the secrets that the step was granted, by name.
+
+        Wherever one enters the engine again, in a result or an error, `[secret:NAME]` takes its place.
+        """
+        ...
+
+    @property
     def deadline_us(self) -> int:
         """Time for the whole call, in microseconds from its start."""
         ...

@@ -49,7 +49,7 @@ class TreeEdit(Protocol):
         ...
 
     async def write(self, path: str, data: bytes, *, executable: bool | None = None) -> None:
-        """Create or replace a file; `executable=None` keeps the mode it has."""
+        """Create or replace a file; `executable=None` keeps the mode it has. UsageError where it holds a secret."""
         ...
 
     async def delete(self, path: str) -> None: ...
@@ -66,11 +66,13 @@ class WorkingDirectory(Protocol):
     def path(self) -> Path: ...
 
     async def capture(self) -> Digest:
-        """The tree of what the directory holds now (ignored files left out, kept ones in)."""
+        """The tree of what the directory holds now (ignored files left out, kept ones in).
+
+        UsageError, one line with the path, for what cannot be in a tree (sockets, files that hold a secret)."""
         ...
 
-    async def close(self) -> None:
-        """Give the directory back to the pool. Idempotent."""
+    async def close(self, *, reuse: bool = True) -> None:
+        """Give the directory back to the pool, or with `reuse=False` remove it now. Idempotent."""
         ...
 
 
@@ -79,7 +81,7 @@ class Workspace(Protocol):
         """The tree of a user's directory, untracked files included, ignored ones not. Only reads.
 
         UsageError, one line with the path, for what cannot be taken (not a directory, unreadable, a submodule,
-        sockets and devices, symlink loops, too many or too large files).
+        sockets and devices, symlink loops, too many or too large files, a file that holds a secret).
         """
         ...
 

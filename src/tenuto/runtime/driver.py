@@ -32,6 +32,7 @@ from tenuto.core.events.program import StepAdvanced, TimerFired
 from tenuto.core.events.run import RunResumed
 from tenuto.core.events.step import StepCancelled
 from tenuto.core.ids import Digest, RunId, StepPath, call_id, split_position
+from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.core.requests import Refusal, Request, admit
 from tenuto.core.snapshots import write_snapshot
 from tenuto.core.state import ExecutionState, ProgramFrame
@@ -81,8 +82,11 @@ class RunDriver:
         programs: dict[StepPath, RunningProgram],
         grace_us: int,
         founding: Sequence[bytes] = (),
+        redactor: Redactor = NOTHING_SECRET,
     ) -> None:
-        """`founding` are the bodies that the run's first record names; they are committed with it."""
+        """`founding` are the bodies that the run's first record names; they are committed with it.
+
+        Every input passes `redactor` before anything is made of it."""
         self.state = state
         self._fence = fence
         self._journal = journal
@@ -96,6 +100,7 @@ class RunDriver:
         self._programs = programs
         self._grace_us = grace_us
         self._founding = founding
+        self._redactor = redactor
         self._arrived: deque[Input] = deque()
         self._asked: deque[tuple[str, int, Request | None]] = deque()
         self._waker: asyncio.Future[None] | None = None
@@ -186,7 +191,7 @@ class RunDriver:
         self._release(turns)
 
     def _turn(self, state: ExecutionState, event: Input, at: int, turns: list[Turn]) -> ExecutionState:
-        turn = take(state, event, at=at)
+        turn = take(state, self._redactor.event(event), at=at)
         turns.append(turn)
         state = turn.state
         for path in dict.fromkeys(state.fed):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -25,7 +25,8 @@ from tenuto.core.events import Input
 from tenuto.core.events.run import RunResumed, RunStarted
 from tenuto.core.evolve import start
 from tenuto.core.ids import Digest, RunId, StepPath
-from tenuto.core.plan import Lock, Plan, PromptWork, Registry, UsesWork
+from tenuto.core.plan import Lock, Plan, PromptWork, Registry, Step, UsesWork
+from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.core.requests import CancelRun, Request, read_request, request_key, write_request
 from tenuto.core.seeds import run_seed
 from tenuto.core.spec import MODEL_DEFAULT, RunSpec
@@ -58,8 +59,9 @@ class PlanExecutionEngine:
     """Drives runs. `execute` and `resume` return the state the run was left in: ended, exhausted or waiting.
 
     `limits` bounds every run beside its plan's own budget (the smaller holds). `max_parallel` bounds open calls of
-    a run. `environment` is what steps may be granted of the process environment. `inbox_poll_us` None: requests of
-    other processes are read when a run is opened only.
+    a run. `environment` is what steps may be granted of the process environment, and `secrets` which values by name;
+    `redactor` takes them out of everything that enters a run (the workspace is given it too). `inbox_poll_us` None:
+    requests of other processes are read when a run is opened only.
     """
 
     def __init__(
@@ -76,6 +78,8 @@ class PlanExecutionEngine:
         limits: Limits | None = None,
         max_parallel: int = 4,
         environment: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        redactor: Redactor = NOTHING_SECRET,
         sandbox: str = "",
         worker: str = "engine",
         inbox_poll_us: int | None = INBOX_POLL_US,
@@ -96,7 +100,8 @@ class PlanExecutionEngine:
         self.bus = bus or EventBus()
         self.contents = Contents(journal, artifacts)
         self.workspace = workspace(self.contents)
-        self._effects = Effects(clock, models, tools, self.workspace, environment or {})
+        self._redactor = redactor
+        self._effects = Effects(clock, models, tools, self.workspace, environment or {}, secrets or {})
         self._load = Load()
         self._session: Session | None = None
         self._opening = asyncio.Lock()
@@ -144,7 +149,10 @@ class PlanExecutionEngine:
             seed=seed or run_seed(run),
             tree=tree,
         )
+        self._require_secrets(spec.plan.steps)
         founding = (write_body(spec.plan), write_body(spec.registry), write_body(spec.lock))
+        for body in founding:
+            self._refuse_secrets(body)
         return await self._drive(start(spec), None, first, {}, founding)
 
     async def resume(
@@ -183,7 +191,8 @@ class PlanExecutionEngine:
                 raise RefusedRequestError(
                     f"run {run} has ended ({state.status})", fix=f"see `tenuto show {run}`; start a new run to go on"
                 )
-            programs = rerun_programs(state, self._programs)
+            self._require_secrets(step for step in state.spec.plan.steps if not _over(state, step.name))
+            programs = rerun_programs(state, self._programs, self._redactor)
         except BaseException:
             await self._journal.release(fence)
             raise
@@ -221,6 +230,7 @@ class PlanExecutionEngine:
             programs=programs,
             grace_us=self._grace_us,
             founding=founding,
+            redactor=self._redactor,
         )
         self._drivers[run] = driver
         try:
@@ -254,7 +264,9 @@ class PlanExecutionEngine:
 
     async def ask(self, state: ExecutionState, request: Request) -> None:
         """As `request`, for a state at hand."""
-        answer = await self._journal.ask(state.run, request_key(request, state), write_request(request))
+        answer = await self._journal.ask(
+            state.run, request_key(request, state), write_request(self._redactor.event(request))
+        )
         if not answer.accepted:
             raise RefusedRequestError(
                 f"{request_key(request, state)} of run {state.run} was answered before", fix="see `tenuto events`"
@@ -320,6 +332,23 @@ class PlanExecutionEngine:
         # As replay will read them: equal values made elsewhere may be written otherwise (defaults left out or not).
         return RunSpec(read_plan(write_body(plan)), read_registry(write_body(registry)), read_lock(write_body(lock)))
 
+    def _require_secrets(self, steps: Iterable[Step]) -> None:
+        missing = {name for step in steps for name in step.grants.secrets} - self._effects.secrets.keys()
+        if missing:
+            raise UsageError(
+                f"a step needs the secret {min(missing)}, and this engine has none of that name",
+                fix="declare it in the configuration and give it its value",
+            )
+
+    def _refuse_secrets(self, body: bytes) -> None:
+        """A plan, an agent or a path that holds a secret would be stored as it is."""
+        found = self._redactor.find(body)
+        if found is not None:
+            raise InvalidPlanError(
+                f"the plan or its agents hold the value of the secret {found.name}",
+                fix=f"take it out, and give the secret by name: grants: {{ secrets: [{found.name}] }}",
+            )
+
     @staticmethod
     def _model_names(plan: Plan, registry: Registry) -> set[str]:
         names = {step.model for step in plan.steps} | {agent.model for agent in registry.agents.values()}
@@ -371,6 +400,11 @@ class PlanExecutionEngine:
             except ValueError:
                 request = None  # written by something newer, or damaged: it is taken out and changes nothing
             driver.offer(row.key, row.at_us, request)
+
+
+def _over(state: ExecutionState, name: str) -> bool:
+    step = state.steps.get(StepPath(name))
+    return step is not None and step.ended
 
 
 def _driven(run: RunId) -> RefusedRequestError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -29,7 +29,7 @@ from tenuto.core.ids import Digest, RunId, call_id, split_position
 from tenuto.core.models import ModelReply, ModelRequest, ToolCallAsk
 from tenuto.core.spec import RunSpec
 from tenuto.core.tools import Grants, ToolCall, ToolSpec
-from tenuto.errors import FencedError, MissingArtifactError, ModelCallError, StorageError, ToolCallError
+from tenuto.errors import FencedError, MissingArtifactError, ModelCallError, StorageError, ToolCallError, UsageError
 from tenuto.ports.clock import Clock
 from tenuto.ports.model import ModelProvider
 from tenuto.ports.tools import Tool, ToolOutput, Tools
@@ -54,6 +54,7 @@ class Effects:
     tools: Tools
     workspace: Workspace
     environment: Mapping[str, str]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     async def call_model(self, run: RunId, command: CallModel) -> ModelReplied | ModelCallFailed:
         event = command.event
@@ -131,7 +132,9 @@ class Effects:
         if complaints:
             return self._returned(command, _told("wrong arguments: " + "; ".join(complaints)), begun)
         path, attempt, _ = split_position(event.call)
-        grants = _grants(spec, path) if event.tool == "run" else Grants()
+        granted = _grants(spec, path)
+        secrets = {name: self.secrets[name] for name in granted.secrets if name in self.secrets}
+        grants = granted if event.tool == "run" else Grants()
         call = ToolCall(
             arguments=event.arguments.raw,
             attempt=attempt,
@@ -144,13 +147,16 @@ class Effects:
             try_number=event.try_number,
         )
         timeout = tool.spec.timeout_ms * 1000 if command.timeout_us is None else command.timeout_us
-        granted = {name: self.environment[name] for name in grants.env if name in self.environment}
+        variables = {name: self.environment[name] for name in grants.env if name in self.environment}
+        if event.tool == "run":
+            variables |= secrets
         context = CallContext(
             self.workspace,
             event.tree,
             await self.workspace.edit(event.tree),
-            environment=call_environment(call, granted),
+            environment=call_environment(call, variables),
             grants=grants,
+            secrets=secrets,
             deadline_us=timeout,
         )
         try:
@@ -176,7 +182,11 @@ class Effects:
             return self._failed(command, "crashed", f"{type(error).__name__}: {error}", begun, retryable=False)
         tree = event.tree
         if event.effect != "read" and (output.status == "ok" or event.tool == "run"):
-            tree = await context.tree()
+            try:
+                tree = await context.tree()
+            except UsageError as error:
+                # What it left behind is no tree (a socket, a file that holds a secret): the call is over, and failed.
+                return self._returned(command, _told(context.without_place(error)), begun)
         return self._returned(command, output, begun, tree=tree, spec=tool.spec)
 
     def _returned(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tenuto.core.advances import advance_digest, said
 from tenuto.core.ids import StepPath
+from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.core.scope import step_scope
 from tenuto.core.state import ExecutionState, ProgramFrame, StepState
 from tenuto.errors import DivergedError, UsageError
@@ -26,17 +27,19 @@ def program_inputs(state: ExecutionState, step: StepState) -> Inputs:
     return inputs
 
 
-def rerun_programs(state: ExecutionState, source: ProgramSource | None) -> dict[StepPath, RunningProgram]:
+def rerun_programs(
+    state: ExecutionState, source: ProgramSource | None, redactor: Redactor = NOTHING_SECRET
+) -> dict[StepPath, RunningProgram]:
     """The programs of all unfinished steps, brought to where they stood. Nothing is recorded."""
     programs: dict[StepPath, RunningProgram] = {}
     for step in state.steps.values():
         if isinstance(step.frame, ProgramFrame) and not step.ended:
-            programs[step.path] = _rerun(state, step, step.frame, source)
+            programs[step.path] = _rerun(state, step, step.frame, source, redactor)
     return programs
 
 
 def _rerun(
-    state: ExecutionState, step: StepState, frame: ProgramFrame, source: ProgramSource | None
+    state: ExecutionState, step: StepState, frame: ProgramFrame, source: ProgramSource | None, redactor: Redactor
 ) -> RunningProgram:
     spec = state.spec.step(step.name)
     if source is None:
@@ -60,7 +63,7 @@ def _rerun(
     advances.extend(running.feed(fed) for fed in frame.fed)
     now = [a for a in advances if said(a)]
     for number, (digest, advance) in enumerate(zip(frame.advances, now, strict=False)):
-        if advance_digest(advance) != digest:
+        if advance_digest(redactor.event(advance)) != digest:
             raise DivergedError(
                 f"step {step.path} asks something else than it did (its advance {number})",
                 where=advance.at or program.where,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tenuto.core.ids import Digest
 from tenuto.core.tools import Grants, ToolCall
+from tenuto.errors import UsageError
 from tenuto.ports.tools import ToolContext
 from tenuto.ports.workspace import TreeEdit, WorkingDirectory, Workspace
 
@@ -40,6 +41,7 @@ class CallContext(ToolContext):
         grants: Grants,
         deadline_us: int,
         keep: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         self._workspace = workspace
         self._tree = tree
@@ -48,6 +50,7 @@ class CallContext(ToolContext):
         self._grants = grants
         self._deadline_us = deadline_us
         self._keep = keep
+        self._secrets = dict(secrets or {})
         self._directory: WorkingDirectory | None = None
 
     @property
@@ -57,6 +60,10 @@ class CallContext(ToolContext):
     @property
     def grants(self) -> Grants:
         return self._grants
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        return self._secrets
 
     @property
     def deadline_us(self) -> int:
@@ -75,8 +82,13 @@ class CallContext(ToolContext):
         """The tree as the tool left it."""
         return await (self._edit.commit() if self._directory is None else self._directory.capture())
 
+    def without_place(self, error: UsageError) -> str:
+        """What is wrong with the files that a tool left. Where the engine keeps them is no part of a record."""
+        text = f"the files it left cannot be kept: {error}"
+        return text if self._directory is None else text.replace(f"{self._directory.path}/", "")
+
     async def close(self) -> None:
-        """Give the directory back. Idempotent."""
+        """Give the directory back; one that may hold secrets, in ignored files too, is removed. Idempotent."""
         if self._directory is not None:
-            await self._directory.close()
+            await self._directory.close(reuse=not self._secrets)
             self._directory = None

@@ -46,6 +46,7 @@ class Context:
         self.environment: Mapping[str, str] = {}
         self.files = files
         self.grants = Grants()
+        self.secrets: Mapping[str, str] = {}
         self.opened: list[WorkingDirectory] = []
         self.workspace = workspace
 

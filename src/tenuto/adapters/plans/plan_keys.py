@@ -74,9 +74,10 @@ GRANTS = Shape(
         Field("write", list_of(TEXT, "paths"), "Paths outside the tree that may be written"),
         Field("network", FLAG, "Whether the network may be used"),
         Field("env", list_of(TEXT, "names"), "Environment variables that are passed on"),
+        Field("secrets", list_of(TEXT, "names"), "Secrets of the configuration, given to commands and Python tools"),
     ),
     lambda values, _path: Grants(**values),
-    later=("hosts", "secrets"),
+    later=("hosts",),
 )
 
 INPUT = Shape(

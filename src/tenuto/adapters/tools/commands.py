@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from tenuto.adapters.sandboxes.places import search_path
 from tenuto.adapters.tools.answers import BadArgumentsError, answer, arguments_of, refusal, schema
+from tenuto.core.redaction import Redactor
 from tenuto.core.tools import ToolCall, ToolSpec
 from tenuto.errors import ToolCallError
 from tenuto.ports.tools import Sandbox, SandboxCommand, SandboxResult, Tool, ToolContext, ToolOutput
@@ -99,7 +101,7 @@ class RunTool(Tool):
                 retryable=True,
                 where=call.call,
             )
-        return _output(result)
+        return _output(result, context.secrets)
 
     async def reconcile(self, call: ToolCall) -> ToolOutput | None:  # noqa: ARG002 - repeated, never reconciled
         return None
@@ -147,11 +149,16 @@ class RunTool(Tool):
         return tuple(found)
 
 
-def _output(result: SandboxResult) -> ToolOutput:
+def _output(result: SandboxResult, secrets: Mapping[str, str]) -> ToolOutput:
+    stdout, stderr = result.stdout, result.stderr
+    if result.dropped_bytes and secrets:
+        # Half a secret at the cut is none that anybody would recognise later.
+        redactor = Redactor(secrets)
+        stdout, stderr = redactor.whole(stdout), redactor.whole(stderr)
     value = {
         "exit_code": result.exit_code,
-        "stderr": result.stderr.decode(errors="replace"),
-        "stdout": result.stdout.decode(errors="replace"),
+        "stderr": stderr.decode(errors="replace"),
+        "stdout": stdout.decode(errors="replace"),
         "truncated": result.dropped_bytes > 0,
     }
     if result.dropped_bytes:

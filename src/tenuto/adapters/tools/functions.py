@@ -18,6 +18,7 @@ from tenuto.adapters.tools.answers import BadArgumentsError, answer, arguments_o
 from tenuto.adapters.tools.signatures import Signature, signature_of
 from tenuto.adapters.tools.threads import in_thread
 from tenuto.core.canonical import clean
+from tenuto.core.redaction import Redactor
 from tenuto.core.tools import Effect, ToolCall, ToolSpec
 from tenuto.errors import FencedError, MissingArtifactError, StorageError, ToolCallError, UsageError
 from tenuto.ports.tools import Tool, ToolContext, ToolOutput
@@ -122,11 +123,11 @@ class FunctionTool(Tool):
                     retryable=self._spec.effect != "once",
                     where=call.call,
                 ) from None
-            return refusal(_said(error))
+            return _refused(error, context)
         except Exception as error:  # noqa: BLE001 - the one place where a function's failure becomes its answer
-            return refusal(_said(error))
+            return _refused(error, context)
         except SystemExit as error:
-            return refusal(_said(error))
+            return _refused(error, context)
 
     async def _run(self, given: dict[str, Any]) -> Any:
         if self._is_async:
@@ -157,6 +158,12 @@ def _output(value: Any) -> ToolOutput:
     if isinstance(value, ToolOutput):
         return value
     return answer(clean(msgspec.to_builtins(value, str_keys=True, order="deterministic")))
+
+
+def _refused(error: BaseException, context: ToolContext) -> ToolOutput:
+    # Secrets are taken out here already: half of one, where a long message is cut, would not be recognised later.
+    text = _said(error)
+    return refusal(Redactor(context.secrets).text(text) if context.secrets else text)
 
 
 def _said(error: BaseException) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 from tenuto.adapters.workspace.files import Files, Stamp
 from tenuto.adapters.workspace.paths import shown
 from tenuto.adapters.workspace.scan import CaptureLimits, Scanned, enclosing_rules, scan
+from tenuto.adapters.workspace.secrecy import refuse_secrets
 from tenuto.adapters.workspace.trees import DIRECTORY, Node, TreeReader, encode_directory, parse_directory
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest
+from tenuto.core.redaction import Redactor
 from tenuto.errors import UsageError
 
 __all__ = ["capture_directory", "store_bodies", "store_tree"]
@@ -51,13 +53,14 @@ async def store_bodies(
 ) -> dict[str, tuple[Stamp, Node]]:
     """Read and store the bodies of files; never more than a batch of them is in memory.
 
-    A file that vanished since it was found is left out, as if it had vanished before.
+    A file that vanished since it was found is left out, as if it had vanished before. UsageError where one holds a
+    secret: nothing of its batch is stored then.
     """
     found = sorted(found)
     stored: dict[str, tuple[Stamp, Node]] = {}
     at = 0
     while at < len(found):
-        batch, at = await asyncio.to_thread(_read_batch, root, files, found, at)
+        batch, at = await asyncio.to_thread(_read_batch, root, files, found, at, reader.redactor)
         digests = await reader.blobs.put_many([data for _, _, _, data in batch])
         for (path, mode, stamp, data), stored_as in zip(batch, digests, strict=True):
             stored[path] = (stamp, Node(mode, stored_as, len(data)))
@@ -65,7 +68,7 @@ async def store_bodies(
 
 
 def _read_batch(
-    root: Path, files: Files, found: Sequence[Scanned], at: int
+    root: Path, files: Files, found: Sequence[Scanned], at: int, redactor: Redactor
 ) -> tuple[list[tuple[str, str, Stamp, bytes]], int]:
     batch: list[tuple[str, str, Stamp, bytes]] = []
     size = 0
@@ -83,6 +86,7 @@ def _read_batch(
                 fix="make it readable or add it to .tenutoignore",
             ) from error
         if body is not None:
+            refuse_secrets(redactor, path, body.data)
             batch.append((path, body.mode, body.stamp, body.data))
             size += len(body.data)
     return batch, at

@@ -81,10 +81,10 @@ class PooledDirectory(WorkingDirectory):
             await self._reader.blobs.put_many(blobs)
         return tree
 
-    async def close(self) -> None:
+    async def close(self, *, reuse: bool = True) -> None:
         if not self._closed:
             self._closed = True
-            await self._pool.give_back(self._slot)
+            await self._pool.give_back(self._slot, reuse=reuse)
 
     def _open(self) -> Files:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tenuto.adapters.workspace.differences import entry_of
 from tenuto.adapters.workspace.overlay import TreeOverlay
 from tenuto.adapters.workspace.paths import check_path
+from tenuto.adapters.workspace.secrecy import refuse_secrets
 from tenuto.adapters.workspace.trees import DIRECTORY, EXECUTABLE, FILE, SYMLINK, Node, TreeReader
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest
@@ -71,6 +72,7 @@ class BlobTreeEdit(TreeEdit):
         node = Node(EXECUTABLE if executable else FILE, digest(data), len(data))
         if node == old:
             return
+        refuse_secrets(self._reader.redactor, path, data)
         self._bodies[node.digest] = data
         await self._overlay.put(path, node)
 

@@ -80,9 +80,9 @@ class DirectoryPool:
         async with self._making:
             return await asyncio.to_thread(self._make), set()
 
-    async def give_back(self, slot: Slot) -> None:
-        """Keep a directory for reuse as it is; it is cleared when it is taken again."""
-        if len(self._idle) < self._idle_max:
+    async def give_back(self, slot: Slot, *, reuse: bool = True) -> None:
+        """Keep a directory for reuse as it is (it is cleared when it is taken again), or remove it now."""
+        if reuse and len(self._idle) < self._idle_max:
             self._idle.append(slot)
         else:
             await asyncio.to_thread(remove_directory, slot.path)

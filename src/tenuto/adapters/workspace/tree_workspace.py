@@ -19,6 +19,7 @@ from tenuto.adapters.workspace.scan import CaptureLimits
 from tenuto.adapters.workspace.trees import DIRECTORY, EMPTY_TREE, Node, TreeReader
 from tenuto.core.ids import Digest
 from tenuto.core.merging import MergedTree, MergePlan
+from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.ports.artifacts import BlobStore
 from tenuto.ports.workspace import FileChange, TreeEdit, TreeEntry, WorkingDirectory, Workspace
 
@@ -26,10 +27,20 @@ __all__ = ["TreeWorkspace"]
 
 
 class TreeWorkspace(Workspace):
-    """Trees as blobs of `blobs`; real directories for tools live below `pool_directory`."""
+    """Trees as blobs of `blobs`; real directories for tools live below `pool_directory`.
 
-    def __init__(self, blobs: BlobStore, pool_directory: Path, *, limits: CaptureLimits | None = None) -> None:
-        self._reader = TreeReader(blobs)
+    Files in which `redactor` finds a secret are taken into no tree.
+    """
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        pool_directory: Path,
+        *,
+        limits: CaptureLimits | None = None,
+        redactor: Redactor = NOTHING_SECRET,
+    ) -> None:
+        self._reader = TreeReader(blobs, redactor=redactor)
         self._pool = DirectoryPool(self._reader, pool_directory)
         self._limits = limits or CaptureLimits()
 

@@ -27,6 +27,7 @@ import msgspec
 
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest
+from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.errors import DamagedStoreError
 from tenuto.ports.artifacts import BlobStore
 
@@ -128,7 +129,9 @@ _NOTHING: Directory = MappingProxyType({})
 class TreeReader:
     """Reads directories of trees, and keeps the parsed ones: they are immutable, so the cache is never wrong."""
 
-    def __init__(self, blobs: BlobStore, *, entries_max: int = 500_000) -> None:
+    def __init__(self, blobs: BlobStore, *, entries_max: int = 500_000, redactor: Redactor = NOTHING_SECRET) -> None:
+        self.redactor = redactor
+        """What new files of trees must not hold: whoever stores one looks (`secrecy.refuse_secrets`)."""
         self._blobs = blobs
         self._cache: OrderedDict[Digest, Directory] = OrderedDict()
         self._entries = 0
