@@ -44,6 +44,16 @@ class AppliedRun:
         return self.done.left if isinstance(self.done, Applied) else ()
 
     @property
+    def displaced(self) -> Path | None:
+        """Where the files are that were replaced or deleted; None where there were none."""
+        return self.done.displaced if isinstance(self.done, Applied) else None
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an apply that was interrupted has been finished."""
+        return isinstance(self.done, Applied) and self.done.resumed
+
+    @property
     def whole(self) -> bool:
         """Whether the result is in place, all of it."""
         return self.done.status in ("applied", "unchanged") and not self.left

@@ -63,6 +63,8 @@ def _object(applied: AppliedRun) -> dict[str, Any]:
         "foreign": [{"path": c.path, "change": _kind(c)} for c in done.foreign],
         "conflicts": [{"path": c.path, "reason": c.reason} for c in done.conflicts],
         "left": list(applied.left),
+        "displaced": None if applied.displaced is None else str(applied.displaced),
+        "resumed": applied.resumed,
         "head_moved": done.head_moved,
     }
 
@@ -78,7 +80,8 @@ def _lines(applied: AppliedRun) -> list[str]:
     target = f"branch {applied.branch}" if applied.branch else str(applied.directory)
     match done.status:
         case "applied":
-            lines = [f"applied: {applied.run} to {target}, {len(done.changes)} files"]
+            again = " (an interrupted apply was finished)" if applied.resumed else ""
+            lines = [f"applied: {applied.run} to {target}, {len(done.changes)} files{again}"]
             commit = getattr(done, "commit", None)
             lines += [f"  commit {commit}"] if commit else []
         case "unchanged":
@@ -94,6 +97,8 @@ def _lines(applied: AppliedRun) -> list[str]:
     lines += [f"  {_kind(change):<8} {change.path}" for change in done.changes[:SHOWN_MAX]]
     if len(done.changes) > SHOWN_MAX:
         lines.append(f"  ... and {len(done.changes) - SHOWN_MAX} more")
+    if applied.displaced is not None:
+        lines.append(f"  what was replaced or deleted is kept in {applied.displaced}")
     if done.status == "preview":
         to_branch = f" --branch {applied.branch}" if applied.branch else ""
         lines.append(f"  tenuto apply {applied.run}{to_branch} --merge")

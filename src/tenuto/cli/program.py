@@ -28,6 +28,7 @@ VERBS = {
     "logs": "Tell what happened in a run, or what happens now",
     "events": "Print the records of a run, one a line",
     "apply": "Bring a run's result into the repository",
+    "checkout": "Write the files of any step into a new directory",
     "cancel": "Cancel a run",
     "resolve": "Say what became of a call in doubt",
     "artifacts": "List what a run's models and tools returned",

@@ -51,8 +51,8 @@ class Applied:
     `changes`: of the directory, before -> after. `foreign`: what others changed since the run started.
     `head_moved`: HEAD names another commit than then, which alone hinders nothing. `left`: paths that changed
     while they were applied, or are in the way although ignored, and were left alone. `displaced`: where the files
-    are that were replaced or deleted. `resumed`: an interrupted apply was finished. `tree`: what was, or would
-    be, applied.
+    are that were replaced or deleted, if any. `resumed`: an interrupted apply was finished. `tree`: what was, or
+    would be, applied.
     """
 
     changes: tuple[FileChange, ...] = ()
@@ -133,13 +133,17 @@ def _made_or_empty(directory: Path) -> bool:
     """Whether nothing at all lies in the directory, which is made if need be."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with os.scandir(directory) as found:
-            return next(found, None) is None
+        return not _holds_anything(directory)
     except FileExistsError:
         raise UsageError("this is no directory", where=shown(str(directory)), fix="name another one") from None
     except OSError as error:
         reason = f"the directory cannot be made or read ({error.strerror or error})"
         raise UsageError(reason, where=shown(str(directory)), fix="name another one") from error
+
+
+def _holds_anything(directory: Path) -> bool:
+    with os.scandir(directory) as found:
+        return next(found, None) is not None
 
 
 async def _carry_out(workspace: TreeWorkspace, place: Path, progress: _Progress, *, resumed: bool) -> Applied:
@@ -158,7 +162,7 @@ async def _carry_out(workspace: TreeWorkspace, place: Path, progress: _Progress,
     return Applied(
         status="applied",
         changes=tuple(changes),
-        displaced=keep,
+        displaced=keep if await asyncio.to_thread(_holds_anything, keep) else None,
         left=tuple(replacer.left),
         resumed=resumed,
         tree=progress.after,

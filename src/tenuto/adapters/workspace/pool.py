@@ -17,21 +17,18 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tenuto.adapters.workspace.differences import list_files
-from tenuto.adapters.workspace.files import Files, Stamp, remove_directory, stamp_of
+from tenuto.adapters.workspace.files import Stamp, remove_directory, stamp_of
 from tenuto.adapters.workspace.trees import Node, TreeReader
+from tenuto.adapters.workspace.writing import write_files
 from tenuto.core.ids import Digest
 from tenuto.errors import StorageError
-from tenuto.ports.workspace import TreeEntry
 
 __all__ = ["DirectoryPool", "Seen", "Slot"]
-
-_BATCH_BYTES = 16 << 20
-_BATCH_FILES = 2_000
 
 Seen = dict[str, tuple[Stamp, Node]]
 """What files looked like when they were last known to hold their bodies."""
@@ -66,7 +63,9 @@ class DirectoryPool:
         entries = await list_files(self._reader, tree)
         want = {entry.path: Node(*entry[1:]) for entry in entries}
         slot, kept = await self._cleared(want)
-        await self._write(slot, [entry for entry in entries if entry.path not in kept])
+        missing = [entry for entry in entries if entry.path not in kept]
+        stamps = await write_files(self._reader, slot.path, missing, exact=True)
+        slot.written |= {path: (stamp, want[path]) for path, stamp in stamps.items()}
         slot.probe_ns = await asyncio.to_thread(self.probe)
         return slot, want
 
@@ -99,17 +98,6 @@ class DirectoryPool:
         if home is not None:
             await asyncio.to_thread(remove_directory, home)
             os.close(self._lock)
-
-    async def _write(self, slot: Slot, entries: Sequence[TreeEntry]) -> None:
-        at = 0
-        while at < len(entries):
-            start, size = at, 0
-            while at < len(entries) and at - start < _BATCH_FILES and size < _BATCH_BYTES:
-                size += entries[at].size
-                at += 1
-            batch = entries[start:at]
-            bodies = await self._reader.bodies({entry.digest for entry in batch})
-            await asyncio.to_thread(_write_batch, slot, batch, bodies)
 
     def _make(self) -> Slot:
         if self._home is None:
@@ -156,13 +144,6 @@ def _remove_dead(directory: Path) -> None:
             remove_directory(home)
         finally:
             os.close(lock)
-
-
-def _write_batch(slot: Slot, batch: Sequence[TreeEntry], bodies: Mapping[Digest, bytes]) -> None:
-    with Files(slot.path, exact=True) as files:
-        for entry in batch:
-            stamp = files.write(entry.path, entry.mode, bodies[entry.digest])
-            slot.written[entry.path] = (stamp, Node(*entry[1:]))
 
 
 def _clear(slot: Slot, want: Mapping[str, Node]) -> set[str]:

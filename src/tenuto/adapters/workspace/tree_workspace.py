@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tenuto.adapters.workspace.capture import capture_directory
+from tenuto.adapters.workspace.checkout import check_out
 from tenuto.adapters.workspace.differences import list_changes, list_files
 from tenuto.adapters.workspace.directory import PooledDirectory
 from tenuto.adapters.workspace.edit import BlobTreeEdit
@@ -83,6 +84,10 @@ class TreeWorkspace(Workspace):
         grafted = overlay.seal(blobs)
         await self._reader.blobs.put_many(blobs)
         return grafted
+
+    async def check_out(self, tree: Digest, directory: Path) -> int:
+        """Write a tree to a directory that is empty or missing; how many files it has. UsageError, StorageError."""
+        return await check_out(self._reader, tree, directory)
 
     async def bodies(self, digests: Iterable[Digest]) -> Mapping[Digest, bytes]:
         """The bodies of files of trees."""
