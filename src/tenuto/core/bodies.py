@@ -60,7 +60,8 @@ def _object(data: bytes) -> dict[str, Any]:
 
 def _step(fields: dict[str, Any]) -> Step:
     values = _raw_values(fields.pop("values", {}))
-    return replace(_with_raw(Step, fields, ("foreach", "output")), values=values)
+    step = _with_raw(Step, fields, ("foreach", "output"))
+    return replace(step, values=values) if values else step
 
 
 def _agent(fields: dict[str, Any]) -> AgentSpec:

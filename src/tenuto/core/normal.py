@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 
 def normal(value: _T) -> _T:
     """The equal value whose fields hold their default objects wherever they can. Idempotent."""
+    if isinstance(value, str):
+        return value  # most values are: spare them the other questions
     made: Any = value
     if isinstance(value, msgspec.Struct):
         changes = {}

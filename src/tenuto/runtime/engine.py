@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import msgspec
 from msgspec.structs import replace
 
 from tenuto.core.agents import AgentSpec
 from tenuto.core.bodies import read_lock, read_plan, read_registry, write_body
 from tenuto.core.budget import NOTHING, Amount, Limits
-from tenuto.core.canonical import clean
+from tenuto.core.canonical import clean, digest
 from tenuto.core.content import Content
 from tenuto.core.events import Input
 from tenuto.core.events.run import RunResumed, RunStarted
@@ -133,24 +132,24 @@ class PlanExecutionEngine:
         run cannot go on here. Everything else that goes wrong is in the run's state.
         """
         run = RunId(run_id)
-        spec = self._specify(plan, agents or {}, places or {}, model)
+        spec, founding = self._specify(plan, agents or {}, places or {}, model)
+        plan_body, registry_body, lock_body = founding
         tree = repo if _is_digest(repo) else await self.workspace.capture(Path(repo))
         first = RunStarted(
             budget=spec.plan.budget,
             commit=commit,
             inputs=Content.of(clean(dict(inputs or {}))),
-            lock=spec.lock.digest,
+            lock=digest(lock_body),
             logic=LOGIC_VERSION,
             max_parallel=max_parallel or self._max_parallel,
-            plan=spec.plan.digest,
-            registry=spec.registry.digest,
+            plan=digest(plan_body),
+            registry=digest(registry_body),
             repository=_place_of(repo),
             run=run,
             seed=seed or run_seed(run),
             tree=tree,
         )
         self._require_secrets(spec.plan.steps)
-        founding = (write_body(spec.plan), write_body(spec.registry), write_body(spec.lock))
         for body in founding:
             self._refuse_secrets(body)
         return await self._drive(start(spec), None, first, {}, founding)
@@ -302,7 +301,8 @@ class PlanExecutionEngine:
 
     def _specify(
         self, plan: Plan, agents: Mapping[str, AgentSpec], places: Mapping[str, str], model: str | None
-    ) -> RunSpec:
+    ) -> tuple[RunSpec, tuple[bytes, bytes, bytes]]:
+        """What the run is made of, and its bodies (plan, registry, lock) as they are stored."""
         plan = replace(plan, budget=_tighter(plan.budget, self._limits))
         registry = Registry(agents=dict(agents), tools={spec.name: spec for spec in self._tools.specs()})
         missing = {
@@ -330,7 +330,8 @@ class PlanExecutionEngine:
                     )
         lock = replace(lock, profiles=profiles)
         # As replay will read them: equal values made elsewhere may be written otherwise (defaults left out or not).
-        return RunSpec(read_plan(write_body(plan)), read_registry(write_body(registry)), read_lock(write_body(lock)))
+        founding = (write_body(plan), write_body(registry), write_body(lock))
+        return RunSpec(read_plan(founding[0]), read_registry(founding[1]), read_lock(founding[2])), founding
 
     def _require_secrets(self, steps: Iterable[Step]) -> None:
         missing = {name for step in steps for name in step.grants.secrets} - self._effects.secrets.keys()
@@ -423,7 +424,7 @@ def _place_of(repo: Path | str) -> str:
 def _tighter(a: Limits, b: Limits) -> Limits:
     """The smaller of two limits in each dimension."""
     merged = {}
-    for field in msgspec.structs.fields(Limits):
-        values = [v for v in (getattr(a, field.name), getattr(b, field.name)) if v is not None]
-        merged[field.name] = min(values) if values else None
+    for name in Limits.__struct_fields__:
+        values = [v for v in (getattr(a, name), getattr(b, name)) if v is not None]
+        merged[name] = min(values) if values else None
     return Limits(**merged)
