@@ -9,7 +9,8 @@ these bytes is the record's hash and event id. `at` is microseconds since 1970-0
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,7 +22,18 @@ from tenuto.core.events.program import AskAgent, AskModel, AskTool, StepAdvanced
 from tenuto.core.events.run import RunEnded, RunStarted
 from tenuto.core.ids import Digest
 
-__all__ = ["FORMAT_VERSION", "GENESIS", "Record", "bodies", "decode", "encode", "fill", "is_input", "stored"]
+__all__ = [
+    "FORMAT_VERSION",
+    "GENESIS",
+    "Record",
+    "absent",
+    "bodies",
+    "decode",
+    "encode",
+    "fill",
+    "is_input",
+    "stored",
+]
 
 FORMAT_VERSION = 1
 GENESIS = Digest("0" * 64)
@@ -42,11 +54,13 @@ class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fals
     at: int
     data: msgspec.Raw
     kind: str
-    prev: str
+    prev: Digest
     seq: int
     version: int
 
 
+# The constructor of a NamedTuple is a Python function: a fifth of the time of reading a short record.
+_record: Callable[[tuple[int, int, Digest, str, Event]], Record] = partial(tuple.__new__, Record)  # pyright: ignore[reportUnknownMemberType]
 _encode_event = msgspec.json.Encoder(order="sorted").encode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decoders: dict[str, Any] = {kind.__name__: msgspec.json.Decoder(kind).decode for kind in EVENTS}
@@ -75,13 +89,8 @@ def decode(body: bytes) -> Record:
     decoder = _decoders.get(envelope.kind)
     if decoder is None:
         raise ValueError(f"the kind {envelope.kind!r} is not known")
-    return Record(
-        envelope.seq,
-        envelope.at,
-        Digest(envelope.prev),
-        Digest(hashlib.sha256(body).hexdigest()),
-        decoder(envelope.data),
-    )
+    hashed = hashlib.sha256(body).hexdigest()
+    return _record((envelope.seq, envelope.at, envelope.prev, hashed, decoder(envelope.data)))
 
 
 def is_input(event: Event) -> bool:
@@ -121,6 +130,11 @@ _ASK_BODIES: dict[type, tuple[str, ...]] = {
     AskTool: ("arguments",),
     AskAgent: ("schema", "task"),
 }
+
+
+def absent(event: Event) -> list[Digest]:
+    """The bodies that an event names and does not carry."""
+    return [c.digest for _, c in bodies(event) if not c.at_hand] if type(event) in _carriers else []
 
 
 def stored(event: Event) -> tuple[Event, dict[Digest, bytes]]:

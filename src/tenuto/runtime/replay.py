@@ -22,7 +22,7 @@ from tenuto.core.events.program import StepAdvanced, TimerFired
 from tenuto.core.events.run import RunEnded
 from tenuto.core.evolve import start
 from tenuto.core.ids import Digest, RunId, StepPath, split_position
-from tenuto.core.records import GENESIS, Record, bodies, fill, is_input
+from tenuto.core.records import GENESIS, Record, absent, bodies, fill, is_input
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState, ProgramFrame
 from tenuto.core.turn import Entry, Turn, take
@@ -30,7 +30,7 @@ from tenuto.errors import DamagedStoreError, UsageError
 from tenuto.ports.journal import Journal, StoredRecord
 from tenuto.ports.programs import ProgramSource
 from tenuto.runtime.contents import Contents
-from tenuto.runtime.loading import checked, load_spec
+from tenuto.runtime.loading import checked, collector_paused, load_spec
 from tenuto.runtime.programs import RunningProgram
 from tenuto.runtime.rerun import program_inputs
 
@@ -123,7 +123,8 @@ async def verify(journal: Journal, contents: Contents, run: RunId) -> VerifyRepo
 
 
 async def _rows(journal: Journal, run: RunId) -> list[StoredRecord]:
-    rows = [row async for row in journal.read(run)]
+    with collector_paused():
+        rows = [row async for row in journal.read(run)]
     if not rows:
         raise UsageError(f"run {run} has no records")
     return rows
@@ -156,8 +157,9 @@ class _Replay:
     async def report(self) -> ReplayReport:
         divergence: Divergence | None = None
         try:
-            while self._next < len(self._rows):
-                await self._turn(await self._read())
+            with collector_paused():
+                while self._next < len(self._rows):
+                    await self._turn(await self._read())
         except _DivergenceFoundError as error:
             divergence = error.divergence
         finally:
@@ -170,7 +172,7 @@ class _Replay:
     async def _read(self) -> Record:
         """The next record, chain checked, its bodies filled in."""
         record = checked(self._run, self._rows[self._next], self._prev, self._next)
-        missing = [content.digest for _, content in bodies(record.event) if not content.at_hand]
+        missing = absent(record.event)
         if missing:
             found = dict(await self._contents.get_many(missing))
             record = record._replace(event=fill(record.event, found))
