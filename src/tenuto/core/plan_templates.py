@@ -19,6 +19,8 @@ _MISPLACED = {
     "item": "item is known only inside the children of a foreach step",
     "key": "key is known only inside the children of a foreach step",
     "with": "the values of with: stand in a step's prompt, command and output only",
+    "last": "last is known only inside a repeat",
+    "iteration": "iteration is known only inside a repeat",
 }
 
 

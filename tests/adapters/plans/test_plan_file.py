@@ -206,7 +206,7 @@ def test_a_plan_needs_steps_only() -> None:
         ("run: ls ${{ steps.a.output }}", "3:5: steps.a.run: ${{ steps.a.output }}: a step cannot read its own re"),
         ("run: ls ${{ steps.c.output }}", "3:5: steps.a.run: ${{ steps.c.output }}: there is no step c"),
         ("run: ls ${{ with.x }}", "3:5: steps.a.run: ${{ with.x }}: with has no x; add x to with"),
-        ("run: ls ${{ 1 + 1 }}", "3:5: steps.a.run: ${{ 1 + 1 }}: only plain paths for now"),
+        ("run: ls ${{ 1 + }}", "3:5: steps.a.run: ${{ 1 + }}: it ends too early"),
         ("run: ls\n    with: { x: [{ y: '${{ with.x }}' }] }", "4:19: steps.a.with.x[0].y: ${{ with.x }}: the val"),
         ("run: ls\n    with: { 'a b': 1 }", '4:13: steps.a.with["a b"]: this is no name'),
         ("run: ls\n    with: 5", "4:11: steps.a.with: this maps names to values, not the number 5"),

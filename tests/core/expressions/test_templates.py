@@ -143,25 +143,14 @@ def test_lists_of_what_is_there_are_bounded() -> None:
 @pytest.mark.parametrize(
     ("expression", "what"),
     [
-        ("size(steps.a.output)", "only plain paths for now"),
-        ("steps.a.output == 1", "only plain paths for now"),
-        ("inputs.x + inputs.y", "only plain paths for now"),
-        ("!inputs.x", "only plain paths for now"),
-        ("'text'", "only plain paths for now"),
-        ("1", "only plain paths for now"),
-        ("inputs.x.size()", "only plain paths for now"),
-        ("inputs .x", "only plain paths for now"),
         ("", "there is nothing in it"),
         ("input.x", "input is unknown"),
         ("inputs.", "a name is missing after the dot"),
         ("inputs.0", "a name is missing after the dot"),
         ("inputs..x", "a name is missing after the dot"),
-        ("inputs[]", "neither an index nor a quoted key"),
-        ("inputs[-1]", "neither an index nor a quoted key"),
-        ("inputs[01]", "neither an index nor a quoted key"),
-        ("inputs[9999999999]", "neither an index nor a quoted key"),
-        ("inputs[x]", "neither an index nor a quoted key"),
-        ("inputs['x]", "neither an index nor a quoted key"),
+        ("inputs[]", "is not expected here"),
+        ("inputs[x]", "x is unknown"),
+        ("inputs['x]", "a text is not closed"),
         ('inputs["\\x"]', "is not a JSON string"),
         ("steps", "the step's name is missing"),
         ("steps[0].output", "the step's name is missing"),
@@ -170,12 +159,12 @@ def test_lists_of_what_is_there_are_bounded() -> None:
         ("inputs" + ".a" * (PATH_DEPTH_MAX + 1), "more than 32 parts"),
     ],
 )
-def test_what_is_no_plain_path_is_refused_when_parsed(expression: str, what: str) -> None:
+def test_what_leads_nowhere_is_refused_when_parsed(expression: str, what: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         parse_text("ab ${{ " + expression + " }}")
     assert what in str(caught.value)
     assert "; " in str(caught.value)
-    assert caught.value.offset == 3
+    assert 3 <= caught.value.offset <= len("ab ${{ " + expression + " }}")
     with pytest.raises(ExpressionError) as caught:
         parse_value({"k": ["${{ " + expression + " }}"]})
     assert caught.value.within == ("k", 0)

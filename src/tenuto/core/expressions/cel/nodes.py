@@ -1,0 +1,300 @@
+"""The parts of a compiled expression. Each knows its value in a frame.
+
+Evaluation recurses as deep as the expression is nested, which the parser bounds; loops are counted by the frame.
+"""
+
+# JSON of any shape is narrowed here by isinstance, which leaves element types unknown to pyright.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenuto.core.expressions.cel.frames import Frame, as_read
+from tenuto.core.expressions.cel.operators import apply, is_number
+from tenuto.core.expressions.errors import FlawError, Part
+from tenuto.core.expressions.references import Reference, refuse_part
+from tenuto.core.expressions.wording import kind_of, quoted
+
+__all__ = [
+    "Binary",
+    "Choice",
+    "Has",
+    "Index",
+    "Items",
+    "Literal",
+    "Minus",
+    "Node",
+    "Not",
+    "Object",
+    "Path",
+    "Select",
+    "Several",
+    "Variable",
+    "truth",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Node(ABC):
+    """A part of an expression, written from `at` to `end`."""
+
+    at: int
+    end: int
+
+    @abstractmethod
+    def value(self, frame: Frame, /) -> Any:
+        """Its value. Raises FlawError where it has none."""
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        """The parts it is made of."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Literal(Node):
+    constant: Any
+
+    def value(self, _frame: Frame, /) -> Any:
+        return self.constant
+
+
+@dataclass(frozen=True, slots=True)
+class Path(Node):
+    """What is read from the scope."""
+
+    reference: Reference
+
+    def value(self, frame: Frame) -> Any:
+        try:
+            return as_read(self.reference.find(frame.scope))
+        except FlawError as flaw:
+            flaw.at = self.at
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Variable(Node):
+    """The item that a macro looks at."""
+
+    slot: int
+
+    def value(self, frame: Frame) -> Any:
+        return frame.slots[self.slot]
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Node):
+    operand: Node
+    name: str
+
+    def value(self, frame: Frame) -> Any:
+        return _part(self.operand.value(frame), self.operand, self.name, frame)
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return (self.operand,)
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Node):
+    operand: Node
+    index: Node
+
+    def value(self, frame: Frame) -> Any:
+        held = self.operand.value(frame)
+        index = self.index.value(frame)
+        if type(index) is not int and type(index) is not str:
+            shown = frame.written(self.index.at, self.index.end)
+            raise FlawError(
+                f"{shown} is {kind_of(index)}, and picks nothing", "write a whole number or a key", at=self.index.at
+            )
+        return _part(held, self.operand, index, frame)
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return (self.operand, self.index)
+
+
+def _part(held: Any, operand: Node, part: Part, frame: Frame) -> Any:
+    if isinstance(part, str):
+        if isinstance(held, Mapping) and part in held:
+            return as_read(held[part])
+    elif isinstance(held, (list, tuple)) and 0 <= part < len(held):
+        return as_read(held[part])
+    try:
+        refuse_part(held, _named(operand, frame), part)
+    except FlawError as flaw:
+        flaw.at = operand.at
+        raise
+
+
+def _named(node: Node, frame: Frame) -> str:
+    return str(node.reference) if isinstance(node, Path) else frame.written(node.at, node.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Has(Node):
+    """Whether an object has a key."""
+
+    operand: Node
+    name: str
+
+    def value(self, frame: Frame) -> Any:
+        held = self.operand.value(frame)
+        if isinstance(held, Mapping):
+            return self.name in held
+        shown = _named(self.operand, frame)
+        raise FlawError(f"{shown} is {kind_of(held)}, and has no keys", f"compare {shown} first", at=self.at)
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return (self.operand,)
+
+
+@dataclass(frozen=True, slots=True)
+class Items(Node):
+    items: tuple[Node, ...]
+
+    def value(self, frame: Frame) -> Any:
+        return [item.value(frame) for item in self.items]
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return self.items
+
+
+@dataclass(frozen=True, slots=True)
+class Object(Node):
+    pairs: tuple[tuple[Node, Node], ...]
+
+    def value(self, frame: Frame) -> Any:
+        made: dict[str, Any] = {}
+        for key_node, item in self.pairs:
+            key = key_node.value(frame)
+            if type(key) is not str:
+                raise FlawError(f"{kind_of(key)} is no key", "write a string as the key", at=key_node.at)
+            if key in made:
+                raise FlawError(f"the key {quoted(key)} is there twice", "take one away", at=key_node.at)
+            made[key] = item.value(frame)
+        return made
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return tuple(node for pair in self.pairs for node in pair)
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Node):
+    operand: Node
+
+    def value(self, frame: Frame) -> Any:
+        return not truth(self.operand, frame)
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return (self.operand,)
+
+
+@dataclass(frozen=True, slots=True)
+class Minus(Node):
+    operand: Node
+
+    def value(self, frame: Frame) -> Any:
+        value = self.operand.value(frame)
+        if not is_number(value):
+            raise FlawError(f"- needs a number, and finds {kind_of(value)}", "convert it with int()", at=self.at)
+        try:
+            return apply("-", 0 if type(value) is int else -0.0, value, frame)
+        except FlawError as flaw:
+            raise _with_place(flaw, self.at) from None
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return (self.operand,)
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(Node):
+    """Two values and an operator between them."""
+
+    sign: str
+    left: Node
+    right: Node
+
+    def value(self, frame: Frame) -> Any:
+        left = self.left.value(frame)
+        right = self.right.value(frame)
+        try:
+            return apply(self.sign, left, right, frame)
+        except FlawError as flaw:
+            raise _with_place(flaw, self.at) from None
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return (self.left, self.right)
+
+
+def _with_place(flaw: FlawError, at: int) -> FlawError:
+    if flaw.at < 0:
+        flaw.at = at
+    return flaw
+
+
+@dataclass(frozen=True, slots=True)
+class Several(Node):
+    """`&&` (decided by the first false) or `||` (by the first true).
+
+    As in CEL, what decides makes an error on its left harmless: the order of the parts does not matter.
+    """
+
+    decider: bool
+    parts: tuple[Node, ...]
+
+    def value(self, frame: Frame) -> Any:
+        first: FlawError | None = None
+        for part in self.parts:
+            try:
+                if truth(part, frame) is self.decider:
+                    return self.decider
+            except FlawError as flaw:
+                if flaw.final:
+                    raise
+                first = first or flaw
+        if first is not None:
+            raise first
+        return not self.decider
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return self.parts
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Node):
+    """`condition ? yes : no`; only one of them is looked at."""
+
+    condition: Node
+    yes: Node
+    no: Node
+
+    def value(self, frame: Frame) -> Any:
+        return (self.yes if truth(self.condition, frame) else self.no).value(frame)
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        return (self.condition, self.yes, self.no)
+
+
+def truth(node: Node, frame: Frame) -> bool:
+    """The value of a part that must be true or false. Raises FlawError where it is something else."""
+    value = node.value(frame)
+    if type(value) is bool:
+        return value
+    shown = frame.written(node.at, node.end)
+    raise FlawError(
+        f"{shown} is {kind_of(value)}, where true or false is needed", "compare it with something", at=node.at
+    )
