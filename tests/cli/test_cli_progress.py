@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from tenuto.cli.bars import BAR, bar
 from tenuto.cli.live import LiveProgress
-from tenuto.cli.picture import BAR, bar
 from tenuto.cli.progress import PlainProgress, Silent, make_progress
 
 

@@ -134,7 +134,7 @@ def test_people_see_a_tree_of_steps_and_the_budget(tenuto: Tenuto) -> None:
     tenuto("run", "greet.plan.yaml", "--run", "one")
     shown = tenuto("show").out
     assert "one   ok" in shown
-    assert "✓ say  completed" in shown
+    assert "✓ say    completed" in shown
     assert "tenuto apply one" in shown
     assert "of 100,000" in tenuto("budget").out
     assert tenuto("budget", "one", "--json").object["limit"] == {"tokens": 100_000}

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NAMES", "shown_amount", "shown_money", "shown_short_time", "shown_spending", "shown_time"]
+from tenuto.app.wording import counted
+
+__all__ = [
+    "NAMES",
+    "counted_amount",
+    "shown_amount",
+    "shown_money",
+    "shown_short_time",
+    "shown_spending",
+    "shown_time",
+]
 
 NAMES = {
     "tokens": "tokens",
@@ -50,17 +60,13 @@ def shown_amount(dimension: str, amount: int) -> str:
             return f"{amount:,}"
 
 
+def counted_amount(dimension: str, amount: int) -> str:
+    """An amount with its noun: `1 tool call`, `1,501 tokens`; money and time have their own units."""
+    if dimension in ("usd_micros", "time_ms"):
+        return shown_amount(dimension, amount)
+    return counted(amount, NAMES[dimension].removesuffix("s"))
+
+
 def shown_spending(spent: Mapping[str, Any]) -> str:
     """What was spent, in one line."""
-    parts = []
-    for dimension in _TOLD:
-        amount = spent.get(dimension, 0)
-        if amount:
-            text = shown_amount(dimension, amount)
-            parts.append(text if dimension in ("usd_micros", "time_ms") else f"{text} {_counted(dimension, amount)}")
-    return ", ".join(parts)
-
-
-def _counted(dimension: str, amount: int) -> str:
-    name = NAMES[dimension]
-    return name[:-1] if amount == 1 and name.endswith("s") else name
+    return ", ".join(counted_amount(name, spent[name]) for name in _TOLD if spent.get(name, 0))

@@ -27,7 +27,7 @@ def command(run: str, store: str | None, as_json: bool) -> None:
 
         print_json({"run": shown.state.run, **budget_report(shown.state)})
         return
-    from tenuto.cli.picture import budget_lines
+    from tenuto.cli.bars import budget_lines
 
     say(f"{shown.state.run}   {shown.status}")
     for line in budget_lines(shown.state):

@@ -8,8 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from tenuto.app.wording import counted
+from tenuto.cli.bars import budget_lines
 from tenuto.cli.output import printable
-from tenuto.cli.picture import budget_lines
 from tenuto.cli.waiting import SIGNS, calls_by_step, doing
 from tenuto.core.events.call import ModelCallRequested, ToolCallRequested
 from tenuto.core.events.step import StepStarted
@@ -91,7 +92,7 @@ class LiveProgress:
         calls = calls_by_step(state)
         steps = sorted(state.steps.values(), key=lambda s: s.order)
         ended = sum(step.ended for step in steps)
-        footer = [f"{len(steps)} step{'s' * (len(steps) != 1)}, {ended} ended", *budget_lines(state)]
+        footer = [f"{counted(len(steps), 'step')}, {ended} ended", *budget_lines(state)]
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         # The cursor's own line is left free: what is as high as the terminal cannot be drawn over.
         for step in _newsworthy(steps, calls, max(1, self._console.height - len(footer) - 1)):
