@@ -41,7 +41,7 @@ class InstantModel(ModelProvider):
     def profile(self, model: str) -> ModelProfile:
         return ModelProfile(name=model, grade="exact")
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: object = None) -> ModelReply:
         asked = request.messages[-1].text
         answer = json.dumps(payload(int(asked.rsplit(" ", 1)[1])), separators=(",", ":"))
         CONTENT[0] += len(asked) + len(answer)

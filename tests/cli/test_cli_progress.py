@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -114,3 +118,47 @@ def test_lines_tell_that_a_call_is_made_again(tenuto: Callable[..., Any], projec
         "retry      bad: timeout, try 2 of 3",
         "retry      bad: timeout, try 3 of 3",
     ]
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Streams the beginning of an answer where a stream is asked for, and the rest after a while."""
+
+    asked: ClassVar[list[Any]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body)
+        self.send_response(200)
+        self.end_headers()
+        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
+        if not body.get("stream"):
+            self.wfile.write(json.dumps({"choices": [{**choice, "message": {"content": "at once"}}]}).encode())
+            return
+        for delta, pause, finish in (("Let me think", 0.8, None), (" ... yes.", 0.0, "stop")):
+            chunk = {"choices": [{"index": 0, "delta": {"content": delta}, "finish_reason": finish}]}
+            self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+            self.wfile.flush()
+            time.sleep(pause)
+
+    def log_message(self, format: str, *arguments: Any) -> None: ...
+
+
+def test_an_answer_is_shown_on_its_way_and_streamed_for_a_terminal_only(project: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = {"OPENAI_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}/v1"}
+        plan = TALK.replace("mock:", "openai:m")
+        _, seen = on_terminal(project, url, plan)
+        assert "Let me think" in seen
+        assert Slow.asked[-1]["stream"] is True
+        done = subprocess.run(
+            [sys.executable, "-m", "tenuto", "run", "talk.plan.yaml", "--run", "two"],
+            cwd=project,
+            env=os.environ | url,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0
+        assert "stream" not in Slow.asked[-1]
+        server.shutdown()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tenuto.core.state import ExecutionState
     from tenuto.ports.model import ModelProvider
     from tenuto.runtime.engine import PlanExecutionEngine
+    from tenuto.runtime.live_text import LiveText
     from tenuto.runtime.published import Published
 
 __all__ = ["Drive", "RunOptions", "Stopper", "engine_of", "read_start", "resume_run", "start_run"]
@@ -76,11 +77,12 @@ class RunOptions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
     """What a drive of a run needs from whoever shows it: `named` learns the run's id with its first
-    durable record, `listen` hears every record."""
+    durable record, `listen` hears every record, `watch` sees answers of models on their way."""
 
     listen: Listener
     named: Callable[[RunId], None]
     stopper: Stopper
+    watch: Callable[[LiveText], None] | None = None
 
 
 async def start_run(settings: Settings, store: Store, options: RunOptions, drive: Drive) -> ExecutionState:
@@ -127,7 +129,7 @@ def _require_secrets(settings: Settings, steps: Iterable[Step]) -> None:
 
 def _require_key(settings: Settings, names: Iterable[str]) -> None:
     """Refuse what the service of OpenAI would refuse at the first call; a compatible server may need no key."""
-    wanted = sorted(name for name in names if name.startswith("openai:"))
+    wanted = sorted(name for name in names if name.startswith(("openai:", "openai-responses:")))
     if wanted and not settings.openai_api_key and settings.openai_base_url.rstrip("/") == OPENAI_BASE_URL:
         raise UsageError(
             "OPENAI_API_KEY is not set",
@@ -222,6 +224,10 @@ def _listen(engine: PlanExecutionEngine, drive: Drive) -> None:
         drive.listen(published)
 
     engine.bus.on(Published, hear)
+    if drive.watch is not None:
+        from tenuto.runtime.live_text import LiveText
+
+        engine.live.on(LiveText, drive.watch)
 
 
 def _repository(path: Path) -> Path:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tenuto.adapters.models.names import ModelDirectory, split_name
 from tenuto.app.config import Settings
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest
 from tenuto.errors import UsageError
 from tenuto.ports.clock import Clock
-from tenuto.ports.model import ModelProvider
+from tenuto.ports.model import ModelProvider, OnText
+
+if TYPE_CHECKING:
+    from tenuto.adapters.models.openai import Interface
 
 __all__ = ["model_directory"]
 
@@ -30,8 +34,8 @@ class LazyProvider(ModelProvider):
     def profile(self, model: str) -> ModelProfile:
         return self._get().profile(model)
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
-        return await self._get().complete(request, deadline_us=deadline_us)
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
+        return await self._get().complete(request, deadline_us=deadline_us, on_text=on_text)
 
     async def close(self) -> None:
         if self._made is not None:
@@ -53,8 +57,8 @@ class ByModel(ModelProvider):
     def profile(self, model: str) -> ModelProfile:
         return self._get(model).profile(model)
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
-        return await self._get(request.config.model).complete(request, deadline_us=deadline_us)
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
+        return await self._get(request.config.model).complete(request, deadline_us=deadline_us, on_text=on_text)
 
     async def close(self) -> None:
         for provider in self._providers.values():
@@ -76,8 +80,8 @@ class Scripts(ModelProvider):
     def profile(self, model: str) -> ModelProfile:
         return self._get(model).profile(model)
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
-        return await self._get(request.config.model).complete(request, deadline_us=deadline_us)
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
+        return await self._get(request.config.model).complete(request, deadline_us=deadline_us, on_text=on_text)
 
     async def close(self) -> None:
         for provider in self._providers:
@@ -100,6 +104,16 @@ def model_directory(
         return Scripts(scripts, lambda directory: ScriptedModel(clock=clock, directory=directory))
 
     def openai() -> ModelProvider:
+        from tenuto.adapters.models.openai import CHAT_COMPLETIONS
+
+        return posting(CHAT_COMPLETIONS)
+
+    def responses() -> ModelProvider:
+        from tenuto.adapters.models.responses import RESPONSES
+
+        return posting(RESPONSES)
+
+    def posting(interface: Interface) -> ModelProvider:
         from tenuto.adapters.models.openai import OpenAIAdapter
 
         return OpenAIAdapter(
@@ -107,6 +121,7 @@ def model_directory(
             settings.openai_api_key,
             clock=clock,
             certificates=settings.certificates,
+            interface=interface,
             proxy=settings.proxy_for(settings.openai_base_url),
         )
 
@@ -115,6 +130,6 @@ def model_directory(
 
         return LocalModelAdapter()
 
-    makers = {"local": local, "mock": mock, "openai": openai, "scripted": scripted}
+    makers = {"local": local, "mock": mock, "openai": openai, "openai-responses": responses, "scripted": scripted}
     providers: dict[str, ModelProvider] = {name: LazyProvider(make) for name, make in makers.items()}
     return ModelDirectory({**providers, "replay": ByModel(recorded)})

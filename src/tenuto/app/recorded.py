@@ -18,7 +18,7 @@ from tenuto.core.events.call import ModelCallRequested, ModelReplied
 from tenuto.core.frames import read_reply, reply_content
 from tenuto.core.ids import Digest
 from tenuto.core.models import Message, ModelConfig, ModelProfile, ModelReply, ModelRequest
-from tenuto.ports.model import ModelProvider
+from tenuto.ports.model import ModelProvider, OnText
 from tenuto.runtime.loading import load_records
 
 __all__ = ["PREFIX", "ReplayedRun", "recorded_models"]
@@ -36,11 +36,11 @@ class ReplayedRun(ModelProvider):
     def profile(self, model: str) -> ModelProfile:
         return self._recorded.profile(model)
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
         """See `ModelProvider.complete`."""
         seen = _seen(request.config, [_part(message) for message in request.messages])
         return await self._recorded.complete(
-            msgspec.structs.replace(request, fingerprint=seen), deadline_us=deadline_us
+            msgspec.structs.replace(request, fingerprint=seen), deadline_us=deadline_us, on_text=on_text
         )
 
     async def close(self) -> None:

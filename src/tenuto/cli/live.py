@@ -12,10 +12,11 @@ from tenuto.app.wording import counted
 from tenuto.cli.bars import budget_lines
 from tenuto.cli.output import printable
 from tenuto.cli.waiting import SIGNS, calls_by_step, doing
-from tenuto.core.events.call import ModelCallRequested, ToolCallRequested
+from tenuto.core.events.call import ModelCallFailed, ModelCallRequested, ModelReplied, ToolCallRequested
 from tenuto.core.events.step import StepStarted
 from tenuto.core.report import step_result
 from tenuto.core.state import ExecutionState, StepState
+from tenuto.runtime.live_text import LiveText
 from tenuto.runtime.published import Published
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["LiveProgress"]
 
 COLOURS = {"completed": "green", "failed": "red", "skipped": "dim", "cancelled": "dim", "running": "cyan"}
+ANSWER_CHARACTERS = 400
+"""As much of an answer on its way is kept to be shown."""
 
 
 class LiveProgress:
@@ -41,6 +44,7 @@ class LiveProgress:
         self._ended: dict[str, int] = {}
         self._called: set[str] = set()
         self._models: dict[str, str] = {}
+        self._answers: dict[str, tuple[str, int, str]] = {}
         self._console = Console(file=stream, no_color=not colour, highlight=False)
         self._live = Live(
             console=self._console,
@@ -55,12 +59,22 @@ class LiveProgress:
         with self._lock:
             self._state, self._at_us, self._heard_ns = published.state, published.at_us, time.monotonic_ns()
             path = getattr(event, "path", None)
-            if isinstance(event, (ModelCallRequested, ToolCallRequested)):
+            if isinstance(event, (ModelReplied, ModelCallFailed)):
+                self._answers.pop(event.call.rsplit("/", 2)[0], None)
+            elif isinstance(event, (ModelCallRequested, ToolCallRequested)):
                 self._hear_call(event, published.at_us)
             elif isinstance(event, StepStarted):
                 self._started.setdefault(event.path, published.at_us)
             elif path is not None:
                 self._ended[path] = published.at_us
+
+    def watch(self, piece: LiveText) -> None:
+        """Keep the end of an answer that is on its way; of a step's calls the one that was heard of last."""
+        path = piece.call.rsplit("/", 2)[0]
+        with self._lock:
+            call, number, text = self._answers.get(path, ("", 0, ""))
+            text = text if (call, number) == (piece.call, piece.try_number) else ""
+            self._answers[path] = (piece.call, piece.try_number, (text + piece.text)[-ANSWER_CHARACTERS:])
 
     def _hear_call(self, event: ModelCallRequested | ToolCallRequested, at_us: int) -> None:
         """A step's clock begins with its first call that has a place, and not while it waits for one."""
@@ -87,6 +101,7 @@ class LiveProgress:
             state = self._state
             at_us = self._at_us + (time.monotonic_ns() - self._heard_ns) // 1_000
             models = dict(self._models) if len(set(self._models.values())) > 1 else {}
+            answers = {path: text for path, (_, _, text) in self._answers.items()}
         if state is None:
             return Text("reading the repository ...", style="dim")
         calls = calls_by_step(state)
@@ -97,6 +112,8 @@ class LiveProgress:
         # The cursor's own line is left free: what is as high as the terminal cannot be drawn over.
         for step in _newsworthy(steps, calls, max(1, self._console.height - len(footer) - 1)):
             cells = self._row(state, step, doing(step, calls, driven=True), models, at_us)
+            if answers:
+                cells += (_tail(answers.get(step.path, ""), self._console.width // 3),)
             style = COLOURS.get(step.status, "")
             table.add_row(*(Text(printable(c), style=style, no_wrap=True, overflow="ellipsis") for c in cells))
         for column in table.columns[1:]:
@@ -122,6 +139,12 @@ class LiveProgress:
             f"{tokens:,} tokens" if tokens else "",
             f"${money / 1_000_000:.4f}" if money else "",
         )
+
+
+def _tail(text: str, characters: int) -> str:
+    """The end of an answer, in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= characters else "…" + line[-characters:]
 
 
 def _newsworthy(steps: list[StepState], calls: Mapping[str, set[str]], rows: int) -> list[StepState]:

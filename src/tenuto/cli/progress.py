@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, Self, TextIO
 
 from tenuto.cli.output import tell
@@ -20,12 +20,18 @@ from tenuto.core.events.step import (
 )
 from tenuto.core.ids import StepPath
 from tenuto.core.state import ExecutionState
+from tenuto.runtime.live_text import LiveText
 from tenuto.runtime.published import Published
 
 __all__ = ["PlainProgress", "Progress", "Silent", "make_progress"]
 
 
 class Progress(Protocol):
+    @property
+    def watch(self) -> Callable[[LiveText], None] | None:
+        """Sees answers on their way; None where they would not be shown, so that nothing is streamed."""
+        ...
+
     def hear(self, published: Published) -> None: ...
 
     def __enter__(self) -> Self: ...
@@ -35,6 +41,8 @@ class Progress(Protocol):
 
 class Silent:
     """Shows nothing: for `--json`."""
+
+    watch = None
 
     def hear(self, published: Published) -> None: ...
 
@@ -46,6 +54,8 @@ class Silent:
 
 class PlainProgress:
     """One line for each thing that happens to a step; seconds count from the first record heard."""
+
+    watch = None
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest
 
-__all__ = ["ModelProvider"]
+__all__ = ["ModelProvider", "OnText"]
+
+OnText = Callable[[str], object]
+"""Is told the text of an answer as it arrives, piece by piece, in order. Quick; it never raises."""
 
 
 class ModelProvider(Protocol):
@@ -16,9 +20,11 @@ class ModelProvider(Protocol):
         """What is known of `model` (the full name). Quick; called when a run starts. UsageError if unknown."""
         ...
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
         """One try of one call, finished within `deadline_us` microseconds from now, reply bodies bounded in size.
 
+        `on_text`, given where somebody watches, may be told the text on the way. It is for the eye only: the reply
+        is the same without it, and a provider that has its answers whole does not call it.
         Raises ModelCallError and nothing else (cancellation passes through). Never retries by itself.
         """
         ...

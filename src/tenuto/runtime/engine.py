@@ -97,10 +97,21 @@ class PlanExecutionEngine:
         self._inbox_poll_us = inbox_poll_us
         self._grace_us = grace_us
         self.bus = bus or EventBus()
+        self.live = EventBus()
+        """Publishes `LiveText` while answers arrive. Models are asked to stream only where somebody listens here."""
         self.contents = Contents(journal, artifacts)
         self.workspace = workspace(self.contents)
         self._redactor = redactor
-        self._effects = Effects(clock, models, tools, self.workspace, environment or {}, secrets or {})
+        self._effects = Effects(
+            clock,
+            models,
+            tools,
+            self.workspace,
+            environment=environment or {},
+            secrets=secrets or {},
+            live=self.live,
+            redactor=redactor,
+        )
         self._load = Load()
         self._session: Session | None = None
         self._opening = asyncio.Lock()

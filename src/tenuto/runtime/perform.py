@@ -18,6 +18,7 @@ from tenuto.core.content import Content
 from tenuto.core.events.call import (
     CallReconciled,
     ModelCallFailed,
+    ModelCallRequested,
     ModelReplied,
     ToolCallFailed,
     ToolReturned,
@@ -27,6 +28,7 @@ from tenuto.core.events.step import Failure
 from tenuto.core.frames import reply_content
 from tenuto.core.ids import Digest, RunId, call_id, split_position
 from tenuto.core.models import ModelReply, ModelRequest, ToolCallAsk
+from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.core.spec import RunSpec
 from tenuto.core.tools import Grants, ToolCall, ToolSpec
 from tenuto.errors import FencedError, MissingArtifactError, ModelCallError, StorageError, ToolCallError, UsageError
@@ -34,6 +36,8 @@ from tenuto.ports.clock import Clock
 from tenuto.ports.model import ModelProvider
 from tenuto.ports.tools import Tool, ToolOutput, Tools
 from tenuto.ports.workspace import Workspace
+from tenuto.runtime.bus import EventBus
+from tenuto.runtime.live_text import LiveTextTeller
 from tenuto.runtime.tool_context import CallContext, call_environment
 
 __all__ = ["MODEL_DEADLINE_US", "Effects"]
@@ -55,6 +59,8 @@ class Effects:
     workspace: Workspace
     environment: Mapping[str, str]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    live: EventBus = field(default_factory=EventBus)
+    redactor: Redactor = NOTHING_SECRET
 
     async def call_model(self, run: RunId, command: CallModel) -> ModelReplied | ModelCallFailed:
         event = command.event
@@ -70,8 +76,11 @@ class Effects:
         )
         deadline = MODEL_DEADLINE_US if command.timeout_us is None else command.timeout_us
         begun = self.clock.monotonic_us()
+        teller = self._teller(run, event)
         try:
-            reply = await self.models.complete(request, deadline_us=deadline)
+            reply = await self.models.complete(request, deadline_us=deadline, on_text=teller)
+            if teller is not None:
+                teller.end()
             outcome = self._replied(command, reply)
         except ModelCallError as error:
             return ModelCallFailed(
@@ -97,15 +106,16 @@ class Effects:
             )
         return msgspec.structs.replace(outcome, duration_ms=self._since_ms(begun))
 
+    def _teller(self, run: RunId, event: ModelCallRequested) -> LiveTextTeller | None:
+        """Where to tell the answer on its way; None where nobody watches, so that nothing is streamed for nobody."""
+        if self.live.silent:
+            return None
+        return LiveTextTeller(self.live, self.redactor, run, event.call, event.try_number)
+
     def _replied(self, command: CallModel, reply: ModelReply) -> ModelReplied:
         event = command.event
         text = clean(reply.text)
-        asks = tuple(
-            ToolCallAsk(
-                arguments=msgspec.Raw(canonical(clean(parse(ask.arguments)))), id=clean(ask.id), name=clean(ask.name)
-            )
-            for ask in reply.tool_calls
-        )
+        asks = tuple(map(_cleaned, reply.tool_calls))
         violations: tuple[str, ...] = ()
         if command.output_schema is not None and not asks:
             violations = tuple(self.tools.complaints(bytes(command.output_schema), msgspec.Raw(text.encode())))

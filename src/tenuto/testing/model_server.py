@@ -9,9 +9,10 @@ As a process of its own, which survives the engine under test and ends after `--
 
     python -m tenuto.testing.model_server --port 0 --fault 500@3        # prints one JSON line with its address
 
-Answers are those of `LocalMockAdapter` for the content of the request, so the options of `mock:` names hold here
-too (`openai:m?tools=2`). Faults: `KIND[:MS]@N[,N...]` (the N-th requests, from 1), `KIND[:MS]%N` (every N-th),
-`KIND[:MS]~TEXT` (the first time that each request with TEXT in its body comes).
+It speaks chat completions and responses, streamed where that is asked for. Answers are those of `LocalMockAdapter`
+for the content of the request, so the options of `mock:` names hold here too (`openai:m?tools=2`). Faults:
+`KIND[:MS]@N[,N...]` (the N-th requests, from 1), `KIND[:MS]%N` (every N-th), `KIND[:MS]~TEXT` (the first time that
+each request with TEXT in its body comes).
 
 | kind | what happens | counted |
 | --- | --- | --- |
@@ -32,15 +33,14 @@ import json
 import re
 import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import msgspec
-
 from tenuto.adapters.models.mock import LocalMockAdapter
-from tenuto.core.canonical import canonical, clean, digest, digest_of
-from tenuto.core.models import Message, ModelConfig, ModelReply, ModelRequest, ToolCallAsk, ToolSchema
+from tenuto.core.canonical import canonical, clean, digest
+from tenuto.core.models import ModelReply, ModelRequest
 from tenuto.errors import ModelCallError, UsageError
+from tenuto.testing.model_server_formats import INTERFACES, Answer, Interface
 
 __all__ = ["CountedCall", "CountingModelServer", "Counts", "main"]
 
@@ -109,6 +109,13 @@ class _Fault:
         if self.text is not None:
             return fresh and self.text in body
         return number in self.numbers or (self.every > 0 and number % self.every == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    status: int
+    error: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class CountingModelServer:
@@ -193,10 +200,11 @@ class CountingModelServer:
         if method == "GET":
             await _answer(writer, *self._shown(path))
             return True
-        if path != "/v1/chat/completions":
+        interface = INTERFACES.get(path)
+        if interface is None:
             await _answer(writer, 404, {"error": {"message": f"no such path: {path}"}})
             return True
-        return await self._complete(body, reader, writer)
+        return await self._complete(interface, body, reader, writer)
 
     def _shown(self, path: str) -> tuple[int, dict[str, Any]]:
         match path:
@@ -209,7 +217,9 @@ class CountingModelServer:
             case _:
                 return 404, {"error": {"message": f"no such path: {path}"}}
 
-    async def _complete(self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _complete(
+        self, interface: Interface, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         counts = self.counts
         counts.calls += 1
         number = counts.calls  # others come while this one is served
@@ -217,28 +227,29 @@ class CountingModelServer:
         fresh = identity not in self._seen
         self._seen.add(identity)
         fault = next((f for f in self._faults if f.holds(number, body, fresh=fresh)), None)
-        status, answer, headers = await self._decide(body, fault)
-        if status != 200:
+        decided = await self._decide(interface, body, fault)
+        if isinstance(decided, _Refusal):
             counts.refused += 1
-            await _answer(writer, status, answer, headers)
+            await _answer(writer, decided.status, {"error": decided.error}, decided.headers)
             return True
-        usage = answer["usage"]
+        asked, request, reply = decided
         counts.counted += 1
         counts.distinct += fresh
-        counts.input_tokens += usage["prompt_tokens"]
-        counts.output_tokens += usage["completion_tokens"]
+        counts.input_tokens += reply.usage.input_tokens
+        counts.output_tokens += reply.usage.output_tokens
         self.counted.append(
             CountedCall(
                 body=identity,
                 fault="" if fault is None else fault.kind,
-                input_tokens=usage["prompt_tokens"],
+                input_tokens=reply.usage.input_tokens,
                 number=number,
-                output_tokens=usage["completion_tokens"],
-                seed=json.loads(body).get("seed"),
+                output_tokens=reply.usage.output_tokens,
+                seed=asked.get("seed"),
             )
         )
         async with self._news:
             self._news.notify_all()
+        whole = interface.answer(asked, request, reply)
         match fault.kind if fault is not None else "":
             case "500":
                 await _answer(writer, 500, {"error": {"message": "scripted failure"}})
@@ -247,111 +258,52 @@ class CountingModelServer:
                 await reader.read(1)
                 return False
             case "cut":
-                whole = _encoded(200, answer, {})
-                writer.write(whole[: len(whole) - len(canonical(answer)) // 2])
+                writer.write(_encoded(200, whole, {})[: -(len(whole.body) // 2)])
                 await writer.drain()
                 return False
             case "slow" if fault is not None:
                 await asyncio.sleep(fault.after_ms / 1_000)
-        await _answer(writer, 200, answer)
+        writer.write(_encoded(200, whole, {}))
+        await writer.drain()
         counts.answered += 1
         return True
 
-    async def _decide(self, body: bytes, fault: _Fault | None) -> tuple[int, dict[str, Any], Mapping[str, str]]:
-        """Status, body and extra headers of the answer, before faults that strike after counting."""
+    async def _decide(
+        self, interface: Interface, body: bytes, fault: _Fault | None
+    ) -> _Refusal | tuple[dict[str, Any], ModelRequest, ModelReply]:
+        """What was asked, and what will be answered, before faults that strike after counting."""
         if self.counts.calls > self._calls_max:
-            return 503, {"error": {"message": "the server has served all it will"}}, {}
+            return _Refusal(503, {"message": "the server has served all it will"})
         if fault is not None and fault.kind == "429":
             wait = {"Retry-After": "0", **({"retry-after-ms": str(fault.after_ms)} if fault.after_ms else {})}
-            return 429, {"error": {"message": "slow down", "type": "rate_limit_exceeded"}}, wait
+            return _Refusal(429, {"message": "slow down", "type": "rate_limit_exceeded"}, wait)
         if fault is not None and fault.kind == "400":
-            return 400, {"error": {"message": "scripted refusal", "type": "invalid_request_error"}}, {}
+            return _Refusal(400, {"message": "scripted refusal", "type": "invalid_request_error"})
         try:
-            request = _request(clean(json.loads(body)))
+            asked = clean(json.loads(body))
+            request = interface.request(asked)
             reply = await self._model.complete(request, deadline_us=60_000_000)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            return 400, {"error": {"message": f"not understood: {type(error).__name__}"}}, {}
+            return _Refusal(400, {"message": f"not understood: {type(error).__name__}"})
         except ModelCallError as error:
-            return error.status or (500 if error.sent else 400), {"error": {"message": error.what}}, {}
-        return 200, _completion(request, reply), {}
+            return _Refusal(error.status or (500 if error.sent else 400), {"message": error.what})
+        return asked, request, reply
 
 
-def _request(body: dict[str, Any]) -> ModelRequest:
-    """The request that a body stands for; its content is its identity."""
-    schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
-    identity = digest_of(body)
-    return ModelRequest(
-        call="server",
-        config=ModelConfig(
-            max_tokens=body.get("max_completion_tokens") or body.get("max_tokens") or 1_024,
-            model=f"mock:{body['model']}",
-        ),
-        fingerprint=identity,
-        key=identity,
-        messages=tuple(_message(message) for message in body["messages"]),
-        output_schema=None if schema is None else msgspec.Raw(canonical(schema)),
-        tools=tuple(
-            ToolSchema(
-                description=tool["function"].get("description", ""),
-                name=tool["function"]["name"],
-                parameters=msgspec.Raw(canonical(tool["function"].get("parameters", {}))),
-            )
-            for tool in body.get("tools", ())
-        ),
-    )
-
-
-def _message(message: dict[str, Any]) -> Message:
-    calls = tuple(
-        ToolCallAsk(
-            arguments=msgspec.Raw(call["function"]["arguments"].encode()),
-            id=call["id"],
-            name=call["function"]["name"],
-        )
-        for call in message.get("tool_calls") or ()
-    )
-    content = message.get("content") or ""
-    return Message(
-        role=message["role"], text=content if isinstance(content, str) else json.dumps(content), tool_calls=calls
-    )
-
-
-def _completion(request: ModelRequest, reply: ModelReply) -> dict[str, Any]:
-    calls = [
-        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": bytes(c.arguments).decode()}}
-        for c in reply.tool_calls
-    ]
-    message = {"role": "assistant", "content": reply.text or None, **({"tool_calls": calls} if calls else {})}
-    usage = reply.usage
-    return {
-        "id": f"chatcmpl-{request.fingerprint[:12]}",
-        "object": "chat.completion",
-        "model": request.config.model.removeprefix("mock:"),
-        "system_fingerprint": "counting-server",
-        "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
-        "usage": {
-            "prompt_tokens": usage.input_tokens,
-            "completion_tokens": usage.output_tokens,
-            "total_tokens": usage.input_tokens + usage.output_tokens,
-        },
-    }
-
-
-def _encoded(status: int, value: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
-    body = canonical(value)
+def _encoded(status: int, answer: Answer, headers: Mapping[str, str]) -> bytes:
     lines = [
         f"HTTP/1.1 {status} Scripted",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
+        f"Content-Type: {answer.media_type}",
+        f"Content-Length: {len(answer.body)}",
         *(f"{name}: {text}" for name, text in headers.items()),
     ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + answer.body
 
 
 async def _answer(
     writer: asyncio.StreamWriter, status: int, value: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> None:
-    writer.write(_encoded(status, value, headers or {}))
+    writer.write(_encoded(status, Answer(canonical(value)), headers or {}))
     await writer.drain()
 
 

@@ -37,7 +37,7 @@ from tenuto.core.records import decode
 from tenuto.core.state import ExecutionState
 from tenuto.core.tools import ToolCall, ToolSpec
 from tenuto.ports.journal import Session, StoredRecord
-from tenuto.ports.model import ModelProvider
+from tenuto.ports.model import ModelProvider, OnText
 from tenuto.ports.tools import Tool, ToolContext, ToolOutput
 from tenuto.runtime.contents import Contents
 from tenuto.runtime.engine import PlanExecutionEngine
@@ -131,9 +131,9 @@ class _Models(ModelProvider):
     def profile(self, model: str) -> ModelProfile:
         return self._inner.profile(model)
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
         async with self._outside.reached(request.call, request.fingerprint):
-            reply = await self._inner.complete(request, deadline_us=deadline_us)
+            reply = await self._inner.complete(request, deadline_us=deadline_us, on_text=on_text)
             self._outside.tokens += reply.usage.input_tokens + reply.usage.output_tokens
         return reply
 

@@ -14,7 +14,8 @@ from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.models import local_weights
 from tenuto.adapters.models.local import LocalModelAdapter
 from tenuto.adapters.models.local_wire import encode_local, read_local
-from tenuto.adapters.models.openai import OpenAIAdapter
+from tenuto.adapters.models.openai import CHAT_COMPLETIONS, Interface, OpenAIAdapter
+from tenuto.adapters.models.responses import RESPONSES
 from tenuto.core.models import Message, ModelReply, ToolCallAsk
 from tenuto.errors import ModelCallError, UsageError
 from tenuto.testing.models import LocalModelServer
@@ -83,6 +84,19 @@ class TestInProcess:
         assert 0 < first.usage.input_tokens <= 19 + model.profile("local:").input_overhead_tokens
         assert 0 < first.usage.output_tokens <= 16
         assert (other.finish, other.usage.output_tokens) == ("length", 4)
+
+    async def test_whoever_watches_gets_the_same_answer(self, ask: Any, model: LocalModelAdapter) -> None:
+        request = ask("local:", "Name three colours.", max_tokens=16)
+        seen: list[str] = []
+        first = await model.complete(request, deadline_us=DEADLINE_US)
+        again = await model.complete(request, deadline_us=DEADLINE_US, on_text=seen.append)
+        await asyncio.sleep(0)
+        assert again == first
+        assert "".join(seen) == first.text
+        assert len(seen) > 3
+        with pytest.raises(ModelCallError) as caught:
+            await model.complete(ask("local:", "a " * 3_000), deadline_us=DEADLINE_US, on_text=seen.append)
+        assert (caught.value.kind, caught.value.sent) == ("context_length", False)
 
     async def test_a_second_load_gives_the_same_answer(self, ask: Any, model: LocalModelAdapter) -> None:
         request = ask("local:", "Name a river.", max_tokens=12)
@@ -213,6 +227,31 @@ class TestBehindItsServer:
         with pytest.raises(ModelCallError) as caught:
             await remote.complete(ask("openai:smollm2", "x", schema={"type": "nonsense"}), deadline_us=DEADLINE_US)
         assert caught.value.kind in ("bad_request", "server")
+
+    @pytest.mark.parametrize("interface", [CHAT_COMPLETIONS, RESPONSES], ids=["chat", "responses"])
+    async def test_a_real_server_answers_each_interface_whole_and_streamed(
+        self, ask: Any, server: LocalModelServer, interface: Interface
+    ) -> None:
+        adapter = OpenAIAdapter(server.base_url, clock=SystemClock(), interface=interface)
+        before = ToolCallAsk(arguments=msgspec.Raw(b'{"path":"a"}'), id="a", name="read")
+        request = ask(
+            f"{interface.provider}:m",
+            Message(role="system", text="Be short."),
+            "Read it.",
+            Message(role="assistant", tool_calls=(before,)),
+            Message(role="tool", text="found", tool_call_id="a", tool_name="read"),
+            max_tokens=16,
+            tools=(READ,),
+        )
+        seen: list[str] = []
+        try:
+            plain = await adapter.complete(request, deadline_us=DEADLINE_US)
+            streamed = await adapter.complete(request, deadline_us=DEADLINE_US, on_text=seen.append)
+        finally:
+            await adapter.close()
+        assert streamed == plain
+        assert "".join(seen) == plain.text
+        assert (plain.usage.output_tokens, plain.dropped) == (16, () if interface is CHAT_COMPLETIONS else ("seed",))
 
 
 def test_missing_packages_are_named_with_the_lines_that_install_them(monkeypatch: pytest.MonkeyPatch) -> None:

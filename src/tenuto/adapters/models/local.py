@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ import msgspec
 from tenuto.adapters.models.local_weights import digest_of_file, engine_version, find_weights, load
 from tenuto.adapters.models.local_wire import encode_local, read_local
 from tenuto.adapters.models.names import refused_name, split_name
+from tenuto.adapters.models.openai_stream import CHAT_STREAM, ChatStream
 from tenuto.adapters.models.openai_wire import read_reply
 from tenuto.adapters.models.profiles import find_profile
 from tenuto.core.canonical import clean
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest, Served
 from tenuto.errors import ModelCallError, UsageError
-from tenuto.ports.model import ModelProvider
+from tenuto.ports.model import ModelProvider, OnText
 
 __all__ = ["LocalModelAdapter"]
+
+_TEXT_BYTES_MAX = 8 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +60,7 @@ class LocalModelAdapter(ModelProvider):
             known, context_tokens=self._context_tokens, source=f"{weights.fingerprint}; {known.source}"
         )
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
         """See `ModelProvider.complete`."""
         try:
             profile = self.profile(request.config.model)
@@ -66,7 +70,8 @@ class LocalModelAdapter(ModelProvider):
         if self._thread is None:
             # One thread is the one slot: calls queue in it, and one that was given up still holds it to its end.
             self._thread = ThreadPoolExecutor(1, "tenuto-local-model")
-        call = self._thread.submit(self._compute, weights, encode_local(request))
+        told = None if on_text is None else _told_in_loop(on_text)
+        call = self._thread.submit(self._compute, weights, encode_local(request), told)
         try:
             async with asyncio.timeout(deadline_us / 1_000_000):
                 body = await asyncio.wrap_future(call)
@@ -76,7 +81,7 @@ class LocalModelAdapter(ModelProvider):
                 f"no answer within {deadline_us // 1_000} ms", kind="timeout", sent=started, retryable=True
             ) from error
         _raise_refusal(body)
-        reply = read_reply(body, request, profile, dropped=(), headers={})
+        reply = read_reply(body, request, profile, (), {})
         served = Served(model=weights.path.name, system_fingerprint=weights.fingerprint)
         return read_local(msgspec.structs.replace(reply, served=served), request)
 
@@ -94,7 +99,7 @@ class LocalModelAdapter(ModelProvider):
         path = find_weights(name)
         return _Weights(path=path, fingerprint=f"{engine_version()} / gguf {digest_of_file(path)[:16]}")
 
-    def _compute(self, weights: _Weights, body: dict[str, Any]) -> Any:
+    def _compute(self, weights: _Weights, body: dict[str, Any], on_text: OnText | None) -> Any:
         """In the model's thread: load if need be, then answer. Only ModelCallError comes out."""
         try:
             server = self._servers.get(weights.path)
@@ -109,7 +114,11 @@ class LocalModelAdapter(ModelProvider):
                 where=str(weights.path),
             ) from error
         try:
-            return clean(server.handle_chat_completions(body))
+            if on_text is None:
+                return clean(server.handle_chat_completions(body))
+            return _streamed(server, body, on_text)
+        except ModelCallError:
+            raise
         except ValueError as error:
             raise ModelCallError(
                 f"the model refuses the request: {_line(error)}",
@@ -122,6 +131,36 @@ class LocalModelAdapter(ModelProvider):
             raise ModelCallError(
                 f"the model failed: {_line(error)}", kind="server", sent=True, retryable=False
             ) from error
+
+
+def _told_in_loop(on_text: OnText) -> OnText:
+    """`on_text` for the model's thread: called in the loop that is running now."""
+    loop = asyncio.get_running_loop()
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody watches any more
+            loop.call_soon_threadsafe(on_text, text)
+
+    return tell
+
+
+def _streamed(server: Any, body: dict[str, Any], on_text: OnText) -> dict[str, Any]:
+    """The same answer, told on the way. The library calls back with each chunk; False asks it to go on."""
+    stream = ChatStream(on_text, _TEXT_BYTES_MAX)
+    refusals: list[dict[str, Any]] = []
+
+    def take(chunk: Any) -> bool:
+        if isinstance(chunk, dict) and "choices" not in chunk:
+            refusals.append(chunk)
+        elif isinstance(chunk, dict):
+            stream.take(chunk)
+        return False
+
+    server.handle_chat_completions({**body, **CHAT_STREAM}, take)
+    if refusals:
+        refusal: dict[str, Any] = clean(refusals[0])
+        return refusal if "error" in refusal else {"error": refusal}
+    return stream.body()
 
 
 def _line(error: Exception) -> str:

@@ -16,7 +16,7 @@ from tenuto.core.canonical import canonical, parse
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest, Price, Served, ToolCallAsk, Usage
 from tenuto.errors import ModelCallError, UsageError
 from tenuto.ports.clock import Clock
-from tenuto.ports.model import ModelProvider
+from tenuto.ports.model import ModelProvider, OnText
 
 __all__ = ["LocalMockAdapter"]
 
@@ -27,6 +27,7 @@ class LocalMockAdapter(ModelProvider):
     An answer depends on `seed` and the request's fingerprint alone: not on call id, try, time or earlier calls,
     so two fresh runs agree. Whether a try fails depends on the try's number too, so a later try can succeed.
     With an output schema the answer is JSON valid for it; such an answer and tool calls are never cut.
+    Whoever watches is told a text in one piece.
 
     `clock` waits out latencies (the event loop's own time without one). `options` hold where a name gives none.
     `timing_seed` changes latencies and nothing else, so that a test can vary the timing of equal answers.
@@ -58,7 +59,7 @@ class LocalMockAdapter(ModelProvider):
             )
         return ModelProfile(name=model, grade="exact", price=price, source="tenuto", verified=True)
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
         """See `ModelProvider.complete`."""
         try:
             name, options = self._parsed(split_name(request.config.model)[1])
@@ -66,6 +67,12 @@ class LocalMockAdapter(ModelProvider):
             raise refused_name(error) from error
         await self._wait(request, options, deadline_us)
         _fail_by_plan(f"{self._seed}:{request.fingerprint}", request, options)
+        reply = self._answer(name, request, options)
+        if on_text is not None and reply.text:
+            on_text(reply.text)
+        return reply
+
+    def _answer(self, name: str, request: ModelRequest, options: MockOptions) -> ModelReply:
         draw = Draw(f"{self._seed}:{request.fingerprint}")
         served = Served(model=request.config.model, system_fingerprint=f"mock / seed {self._seed}")
         if request.tools and _rounds(request) < options.tools:

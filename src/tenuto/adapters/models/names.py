@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest
 from tenuto.errors import ModelCallError, UsageError
-from tenuto.ports.model import ModelProvider
+from tenuto.ports.model import ModelProvider, OnText
 
 __all__ = ["ModelDirectory", "refused_name", "split_name"]
 
@@ -46,13 +46,13 @@ class ModelDirectory(ModelProvider):
         """The profile its provider gives. UsageError names the known providers for an unknown one."""
         return self._provider(model).profile(model)
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
         """See `ModelProvider.complete`. An unknown name is a `bad_request`: nothing was sent."""
         try:
             provider = self._provider(request.config.model)
         except UsageError as error:
             raise refused_name(error) from error
-        return await provider.complete(request, deadline_us=deadline_us)
+        return await provider.complete(request, deadline_us=deadline_us, on_text=on_text)
 
     async def close(self) -> None:
         """Close every provider once. The first failure is raised after all were closed."""

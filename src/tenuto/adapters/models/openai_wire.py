@@ -1,19 +1,16 @@
-"""The chat completions format: requests to bodies, replies to values. Knows nothing of connections."""
+"""The chat completions format: requests to bodies, bodies to replies. Knows nothing of connections."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
+from tenuto.adapters.models.reply_bodies import bad_reply
+from tenuto.adapters.models.reply_parts import label_of, read_calls, read_text, read_usage
+from tenuto.core.canonical import parse
+from tenuto.core.models import Message, ModelProfile, ModelReply, ModelRequest, Served
 
-from tenuto.adapters.models.counting import request_bytes
-from tenuto.core.canonical import canonical, clean, parse
-from tenuto.core.models import Message, ModelProfile, ModelReply, ModelRequest, Served, ToolCallAsk, Usage
-from tenuto.errors import ModelCallError
-
-__all__ = ["decode_body", "encode_request", "read_reply"]
+__all__ = ["encode_request", "is_strict", "read_reply"]
 
 _FINISHES = {
     "stop": "stop",
@@ -25,7 +22,6 @@ _FINISHES = {
     "max_tokens": "length",
     "content_filter": "filter",
 }
-_LABEL_MAX = 256
 
 
 def encode_request(
@@ -51,7 +47,7 @@ def encode_request(
         pin("tools", [_tool(tool.name, tool.description, parse(tool.parameters)) for tool in request.tools])
     if request.output_schema is not None:
         schema = parse(request.output_schema)
-        wanted = {"name": "output", "schema": schema, **({"strict": True} if _is_strict(schema) else {})}
+        wanted = {"name": "output", "schema": schema, **({"strict": True} if is_strict(schema) else {})}
         pin("json_schema", {"type": "json_schema", "json_schema": wanted}, "response_format")
     return body, tuple(sorted(dropped))
 
@@ -78,7 +74,7 @@ _STRICT_KEYS = frozenset(
 )
 
 
-def _is_strict(schema: Any) -> bool:
+def is_strict(schema: Any) -> bool:
     """Whether a schema is within the subset for which servers promise conformity: closed objects, all required."""
     if not isinstance(schema, dict) or not schema.keys() <= _STRICT_KEYS:
         return False
@@ -90,25 +86,13 @@ def _is_strict(schema: Any) -> bool:
     parts = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ())]
     if "items" in schema:
         parts.append(schema["items"])
-    return all(_is_strict(part) for part in parts)
-
-
-def decode_body(data: bytes) -> dict[str, Any]:
-    """A JSON object in canonical range (lone surrogates cleaned). ModelCallError `bad_response` for all else."""
-    try:
-        value = clean(json.loads(data))
-    except (ValueError, RecursionError) as error:
-        raise _bad(f"the reply is not JSON ({type(error).__name__})") from error
-    if not isinstance(value, dict):
-        raise _bad("the reply is no JSON object")
-    return value
+    return all(is_strict(part) for part in parts)
 
 
 def read_reply(
     body: dict[str, Any],
     request: ModelRequest,
     profile: ModelProfile,
-    *,
     dropped: tuple[str, ...],
     headers: Mapping[str, str],
 ) -> ModelReply:
@@ -119,102 +103,45 @@ def read_reply(
     """
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise _bad("the reply has no choices")
+        raise bad_reply("the reply has no choices")
     message = choices[0].get("message")
     if not isinstance(message, dict):
-        raise _bad("the reply has no message")
+        raise bad_reply("the reply has no message")
     finish = _FINISHES.get(str(choices[0].get("finish_reason")))
     if finish is None:
-        raise _bad(f"unknown finish reason {_label(choices[0].get('finish_reason'))!r}")
-    text = _text(message.get("content"))
+        raise bad_reply(f"unknown finish reason {label_of(choices[0].get('finish_reason'))!r}")
+    text = read_text(message.get("content"))
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal and not text:
         text, finish = refusal, "filter"
-    calls = () if finish == "length" else _tool_calls(message.get("tool_calls"), request)
+    calls = () if finish == "length" else read_calls(_asked(message.get("tool_calls")), request)
     if finish == "tool_calls" and not calls:
-        raise _bad("the reply announces tool calls and has none")
+        raise bad_reply("the reply announces tool calls and has none")
     return ModelReply(
         dropped=dropped,
         finish="tool_calls" if calls else finish,
         served=Served(
-            api_version=_label(headers.get("openai-version")),
-            model=_label(body.get("model")),
-            request_id=_label(headers.get("x-request-id")),
-            system_fingerprint=_label(body.get("system_fingerprint")),
+            api_version=label_of(headers.get("openai-version")),
+            model=label_of(body.get("model")),
+            request_id=label_of(headers.get("x-request-id")),
+            system_fingerprint=label_of(body.get("system_fingerprint")),
         ),
         text=text,
         tool_calls=calls,
-        usage=_usage(body.get("usage"), request, profile),
+        usage=read_usage(
+            body.get("usage"), request, profile, asked_key="prompt_tokens", answered_key="completion_tokens"
+        ),
     )
 
 
-def _bad(what: str) -> ModelCallError:
-    return ModelCallError(what, kind="bad_response", sent=True, retryable=True, status=200)
-
-
-def _label(value: Any) -> str | None:
-    """A short text of the server's, or None."""
-    return clean(value)[:_LABEL_MAX] if isinstance(value, str) and value else None
-
-
-def _text(content: Any) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-        texts = [part for part in parts if isinstance(part, str)]
-        if len(texts) == len(parts):
-            return "".join(texts)
-    raise _bad("the content of the reply is no text")
-
-
-def _tool_calls(items: Any, request: ModelRequest) -> tuple[ToolCallAsk, ...]:
+def _asked(items: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Id, name and arguments of each tool call of a message."""
     if items is None:
-        return ()
+        return
     if not isinstance(items, list):
-        raise _bad("the tool calls of the reply are no list")
-    calls = []
-    seen = set()
-    for index, item in enumerate(items):
+        raise bad_reply("the tool calls of the reply are no list")
+    for item in items:
         function = item.get("function") if isinstance(item, dict) else None
-        if not isinstance(function, dict) or not isinstance(name := function.get("name"), str) or not name:
-            raise _bad("a tool call of the reply has no name")
-        identity = item.get("id") or f"call_{request.fingerprint[:8]}_{index}"
-        if not isinstance(identity, str) or identity in seen:
-            raise _bad("two tool calls of the reply have the same id")
-        seen.add(identity)
-        calls.append(ToolCallAsk(arguments=_arguments(function.get("arguments")), id=identity, name=name))
-    return tuple(calls)
-
-
-def _arguments(value: Any) -> msgspec.Raw:
-    """Arguments as canonical JSON. A model that writes broken JSON may write it right at the next try."""
-    try:
-        decoded = clean(json.loads(value or "{}")) if value is None or isinstance(value, str) else value
-        if isinstance(decoded, dict):
-            return msgspec.Raw(canonical(decoded))
-    except (ValueError, RecursionError):
-        pass
-    raise _bad("the arguments of a tool call are no JSON object")
-
-
-def _usage(value: Any, request: ModelRequest, profile: ModelProfile) -> Usage:
-    usage = value if isinstance(value, dict) else {}
-    asked, answered, total = (_count(usage, key) for key in ("prompt_tokens", "completion_tokens", "total_tokens"))
-    if answered is None and asked is not None and total is not None:
-        answered = max(0, total - asked)
-    if asked is None:
-        asked = request_bytes(request) + profile.input_overhead_tokens
-    return Usage(
-        cached_input_tokens=_count(usage.get("prompt_tokens_details"), "cached_tokens") or 0,
-        input_tokens=asked,
-        output_tokens=request.config.max_tokens if answered is None else answered,
-        reasoning_tokens=_count(usage.get("completion_tokens_details"), "reasoning_tokens") or 0,
-    )
-
-
-def _count(holder: Any, key: str) -> int | None:
-    value = holder.get(key) if isinstance(holder, dict) else None
-    return value if type(value) is int and 0 <= value < 1 << 53 else None
+        if not isinstance(function, dict):
+            raise bad_reply("a tool call of the reply has no name")
+        yield item.get("id"), function.get("name"), function.get("arguments")

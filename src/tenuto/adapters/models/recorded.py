@@ -10,7 +10,7 @@ import msgspec
 from tenuto.core.ids import Digest
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest
 from tenuto.errors import ModelCallError
-from tenuto.ports.model import ModelProvider
+from tenuto.ports.model import ModelProvider, OnText
 
 __all__ = ["RecordedModel", "request_text"]
 
@@ -57,7 +57,7 @@ class RecordedModel(ModelProvider):
             return ModelProfile(name=model, grade="exact", source="a record", verified=True)
         return msgspec.structs.replace(known, grade="exact")
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:  # noqa: ARG002 - no waiting
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:  # noqa: ARG002 - no waiting
         """See `ModelProvider.complete`. A miss is a `bad_request` that no other try can mend."""
         replies = self._replies.get(request.fingerprint, ())
         calls = self._calls.setdefault(request.fingerprint, [])

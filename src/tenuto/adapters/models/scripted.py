@@ -16,7 +16,7 @@ from tenuto.core.canonical import canonical
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest, Served, ToolCallAsk, Usage
 from tenuto.errors import ModelCallError, UsageError
 from tenuto.ports.clock import Clock
-from tenuto.ports.model import ModelProvider
+from tenuto.ports.model import ModelProvider, OnText
 
 __all__ = ["ScriptedModel"]
 
@@ -59,7 +59,7 @@ class ScriptedModel(ModelProvider):
             return msgspec.structs.replace(self._profile, name=model)
         return ModelProfile(name=model, grade="exact", source="tenuto", verified=True)
 
-    async def complete(self, request: ModelRequest, *, deadline_us: int) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
         """See `ModelProvider.complete`."""
         try:
             script = self._script(request.config.model)
@@ -80,7 +80,10 @@ class ScriptedModel(ModelProvider):
         await self._wait(entry, deadline_us)
         if entry.failure is not None:
             raise _failure(entry.failure, request)
-        return _reply(entry, request)
+        reply = _reply(entry, request)
+        if on_text is not None and reply.text:
+            on_text(reply.text)
+        return reply
 
     async def close(self) -> None:
         """Nothing is held."""
