@@ -34,12 +34,12 @@ def test_the_nearest_source_wins_and_is_named(project: Path, home: Path) -> None
 
     assert model() == (None, "")
     user.write_text('model = "mock:user"')
-    assert model() == ("mock:user", str(user))
+    assert model() == ("mock:user", f"{user}:1")
     (project / "pyproject.toml").write_text('[tool.tenuto]\nmodel = "mock:pyproject"')
-    assert model() == ("mock:pyproject", str(project / "pyproject.toml"))
+    assert model() == ("mock:pyproject", f"{project}/pyproject.toml:2")
     (project / "tenuto.toml").write_text('model = "mock:file"')
-    assert model() == ("mock:file", str(project / "tenuto.toml"))
-    assert model(extra={"TENUTO_MODEL": "mock:env"}) == ("mock:env", "environment")
+    assert model() == ("mock:file", f"{project}/tenuto.toml:1")
+    assert model(extra={"TENUTO_MODEL": "mock:env"}) == ("mock:env", "TENUTO_MODEL")
     assert model({"model": "mock:flag"}, {"TENUTO_MODEL": "mock:env"}) == ("mock:flag", "flag")
 
 
@@ -76,8 +76,26 @@ def test_a_wrong_file_is_named_with_what_is_wrong(project: Path, text: str, word
     assert "tenuto.toml" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("tenuto.toml", 'model = "mock:"\n\nmodell = "x"', 3),
+        ("tenuto.toml", '"modell" = "x"', 1),
+        ("tenuto.toml", "# modell\n[modell]\nx = 1", 2),
+        ("pyproject.toml", '[tool.other]\nmodell = 1\n[tool.tenuto]\nmodel = "m:"\n  modell = 1', 5),
+        ("tenuto.toml", 'model = "mock:"\nmax_parallel = \n', 2),
+        ("tenuto.toml", 'model = "mock:"\nmax_parallel = "many"\n', 2),
+    ],
+)
+def test_a_wrong_line_is_named_by_its_number(project: Path, file: str, text: str, line: int) -> None:
+    (project / file).write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_settings(project, {}, {})
+    assert f"{file}:{line}" in str(caught.value)
+
+
 def test_a_wrong_variable_is_named(project: Path) -> None:
-    with pytest.raises(UsageError, match="max_parallel \\(environment\\)"):
+    with pytest.raises(UsageError, match="max_parallel \\(TENUTO_MAX_PARALLEL\\)"):
         read_settings(project, {}, {"TENUTO_MAX_PARALLEL": "many"})
     assert read_settings(project, {}, {"TENUTO_MAX_PARALLEL": "7"}).max_parallel == 7
     assert read_settings(project, {}, {"TENUTO_MAX_PARALLEL": ""}).max_parallel == 4

@@ -37,7 +37,7 @@ def test_the_nearest_file_wins_for_one_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('secrets = "value-to-hide"', "no table"),
+        ('secrets = "value-to-hide"', "has to be a table"),
         ('[secrets]\nA = "value-to-hide"', "never the value"),
         ('[secrets]\nA = { value = "value-to-hide" }', "never the value"),
         ('[secrets]\nA = { env = "X", file = "Y" }', "never the value"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tenuto.app.setting_files import SettingSource, read_setting_file
 from tenuto.core.problems import did_you_mean, shorten
 from tenuto.errors import UsageError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tenuto.app.secret_entries import SecretSource
     from tenuto.core.secret_forms import Pattern
 
-__all__ = ["KEYS", "OPENAI_BASE_URL", "Settings", "environment", "find_root", "read_settings"]
+__all__ = ["KEYS", "OPENAI_BASE_URL", "Settings", "environment", "find_root", "read_settings", "setting_files"]
 
 KEYS: dict[str, type] = {
     "max_parallel": int,
@@ -34,12 +35,17 @@ TABLES = ("secrets", "secret_patterns")
 """What is set in files only, as tables; entries of several files are taken together, by name."""
 SANDBOXES = ("bubblewrap", "sandlock", "none")
 OPENAI_BASE_URL = "https://api.openai.com/v1"
+_OTHER_VARIABLES = {"openai_base_url": ("OPENAI_BASE_URL",)}
+"""Variables of others that set something too, after our own."""
 _MARKS = (".tenuto", ".git", "tenuto.toml")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """All settings of one command. `variables` is the environment; it holds secrets and is never shown."""
+    """All settings of one command. `variables` is the environment; it holds secrets and is never shown.
+
+    `origins`: where each that somebody set was set: `flag`, the name of a variable, or `FILE:LINE`.
+    """
 
     max_parallel: int = 4
     model: str | None = None
@@ -101,17 +107,19 @@ def read_settings(
     values: dict[str, Any] = {}
     tables: dict[str, Any] = {name: {} for name in TABLES}
     origins: dict[str, str] = {}
-    for origin, given in _sources(root, found, flags or {}):
-        for key, value in given.items():
+    for source in _sources(root, found, flags or {}):
+        for key, value in source.values.items():
+            place = source.place(key)
             if key in TABLES:
-                _add_table(tables[key], key, value, origin)
+                _add_table(tables[key], key, value, str(source.file))
+                origins.setdefault(key, place)
                 continue
             if key in values or value is None:
                 continue
-            values[key] = _checked(key, value, origin)
-            origins[key] = origin
-            if key == "store" and origin.endswith(".toml"):
-                values[key] = str(Path(origin).parent / values[key])
+            values[key] = _checked(key, value, place)
+            origins[key] = place
+            if key == "store" and source.file is not None:
+                values[key] = str(source.file.parent / values[key])
     store = values.pop("store", None)
     return Settings(
         origins=origins,
@@ -123,50 +131,30 @@ def read_settings(
     )
 
 
-def _sources(
-    root: Path, variables: Mapping[str, str], flags: Mapping[str, Any]
-) -> list[tuple[str, Mapping[str, Any]]]:
+def _sources(root: Path, variables: Mapping[str, str], flags: Mapping[str, Any]) -> list[SettingSource]:
     """Where values may come from, the strongest first."""
-    named = {key: variables.get(f"TENUTO_{key.upper()}") or None for key in KEYS}
-    if named["openai_base_url"] is None:
-        named["openai_base_url"] = variables.get("OPENAI_BASE_URL") or None
-    home = variables.get("XDG_CONFIG_HOME") or os.path.join(variables.get("HOME", "/"), ".config")
-    sources: list[tuple[str, Mapping[str, Any]]] = [("flag", flags), ("environment", named)]
-    for path, table in (
-        (root / "tenuto.toml", ()),
-        (root / "pyproject.toml", ("tool", "tenuto")),
-        (Path(home) / "tenuto" / "config.toml", ()),
-    ):
-        given = _read_toml(path, table)
-        if given is not None:
-            sources.append((str(path), given))
+    named: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for key in KEYS:
+        for variable in (f"TENUTO_{key.upper()}", *_OTHER_VARIABLES.get(key, ())):
+            if variables.get(variable) and key not in named:
+                named[key], places[key] = variables[variable], variable
+    sources = [SettingSource(flags, dict.fromkeys(flags, "flag")), SettingSource(named, places)]
+    for path, table in setting_files(root, variables):
+        found = read_setting_file(path, table, (*KEYS, *TABLES))
+        if found is not None:
+            sources.append(found)
     return sources
 
 
-def _read_toml(path: Path, table: tuple[str, ...]) -> Mapping[str, Any] | None:
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", where=str(path), fix="check its permissions") from None
-    if table and b"tenuto" not in data:
-        return None
-    import tomllib
-
-    try:
-        found: Any = tomllib.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"is no TOML: {error}", where=str(path), fix="correct it") from None
-    for name in table:
-        found = found.get(name, {}) if isinstance(found, dict) else {}
-    if not isinstance(found, dict):
-        raise UsageError(f"{'.'.join(table)} is no table", where=str(path), fix="write [tool.tenuto]")
-    for key in found:
-        if key not in KEYS and key not in TABLES:
-            known = (*KEYS, *TABLES)
-            raise UsageError(f"there is no setting {shorten(key)}", where=str(path), fix=did_you_mean(key, known))
-    return found
+def setting_files(root: Path, variables: Mapping[str, str]) -> tuple[tuple[Path, tuple[str, ...]], ...]:
+    """The files that may hold settings, the strongest first, each with the table that holds them."""
+    home = variables.get("XDG_CONFIG_HOME") or os.path.join(variables.get("HOME", "/"), ".config")
+    return (
+        (root / "tenuto.toml", ()),
+        (root / "pyproject.toml", ("tool", "tenuto")),
+        (Path(home) / "tenuto" / "config.toml", ()),
+    )
 
 
 def _checked(key: str, value: Any, origin: str) -> Any:
@@ -175,9 +163,9 @@ def _checked(key: str, value: Any, origin: str) -> Any:
         if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10_000:
-            raise UsageError("this is no whole number from 1 to 10000", where=where, fix="write one such as 4")
+            raise UsageError("this has to be a whole number from 1 to 10000", where=where, fix="write one such as 4")
     elif not isinstance(value, str):
-        raise UsageError("this is no text", where=where, fix="put it between quotes")
+        raise UsageError("this has to be text", where=where, fix="put it between quotes")
     if key == "sandbox" and value not in SANDBOXES:
         raise UsageError(f"there is no sandbox {shorten(value)}", where=where, fix=did_you_mean(value, SANDBOXES))
     return value
@@ -189,7 +177,7 @@ def _add_table(held: dict[str, Any], key: str, value: Any, origin: str) -> None:
 
     where = f"setting {key} ({origin})"
     if not isinstance(value, dict):
-        raise UsageError("this is no table", where=where, fix=f"write [{key}] and a name on each line")
+        raise UsageError("this has to be a table", where=where, fix=f"write [{key}] and a name on each line")
     for name, entry in value.items():
         if name not in held:
             read = read_secret_entry if key == "secrets" else read_pattern_entry

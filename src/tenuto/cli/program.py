@@ -34,6 +34,7 @@ VERBS = {
     "artifacts": "List what a run's models and tools returned",
     "budget": "Show what a run may spend, holds and has spent",
     "schema": "Print the JSON Schema of plan or agent files",
+    "config": "Show the settings and where each comes from",
     "doctor": "Say what this machine has and lacks",
 }
 """Every verb with its line of help: `tenuto --help` imports no verb."""
