@@ -10,6 +10,7 @@ import pytest
 
 from tenuto.adapters.workspace.lines import split_lines
 from tenuto.adapters.workspace.marking import mark_conflict
+from tenuto.adapters.workspace.merge import RULE
 from tenuto.adapters.workspace.texts import Region, Side, Versions, merge_lines
 from tenuto.adapters.workspace.trees import EXECUTABLE, SYMLINK
 from tenuto.core.merging import MergeConflict, MergedTree, MergePlan, MergePolicy, TreeToMerge
@@ -60,7 +61,7 @@ async def test_a_conflict_comes_with_its_versions_and_a_tree_to_resolve_it_in(tr
 async def test_other_policies_give_no_tree_with_markers(trees: Trees) -> None:
     for policy in (MergePolicy(), MergePolicy(kind="prefer", prefer="nobody")):
         outcome = await merged(trees, BASE, ("a", A), ("b", B), policy=policy)
-        assert outcome == MergedTree(conflicts=(MergeConflict(path="f", steps=("a", "b")),))
+        assert outcome == MergedTree(rule=RULE, conflicts=(MergeConflict(path="f", steps=("a", "b")),))
     quiet = await merged(trees, BASE, ("a", A), ("c", C))
     assert (quiet.conflicts, quiet.marked) == ((), None)
     assert quiet.tree is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tenuto.adapters.workspace.merge import RULE
 from tenuto.adapters.workspace.trees import EMPTY_TREE, EXECUTABLE
 from tenuto.core.merging import MergedTree, MergePlan, TreeToMerge
 
@@ -94,7 +95,7 @@ async def test_what_a_step_made_of_a_narrow_tree_comes_back_into_the_whole_one(t
     back = await widened(trees, ["docs/"], made)
     expected = {**WHOLE, "docs/a.md": b"A", "out/new.md": b"new"}
     del expected["docs/deep/b.md"]
-    assert back == MergedTree(tree=await trees.make(expected))
+    assert back == MergedTree(rule=RULE, tree=await trees.make(expected))
 
 
 async def test_a_file_written_where_the_step_could_not_see_one_is_a_conflict(trees: Trees) -> None:

@@ -159,7 +159,7 @@ def test_a_missing_last_newline_is_a_change_of_that_line_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "expected"), [(b"", True), (b"a\xc3\xa4\n", True), (b"\xff", False), (b"a\0", False)]
+    ("data", "expected"), [(b"", True), (b"a\xc3\xa4\n", True), (b"\xff", True), (b"a\0", False)]
 )
 def test_what_is_merged_by_lines(data: bytes, expected: bool) -> None:
     assert is_text(data) is expected

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenuto.adapters.stores.memory_artifacts import InMemoryArtifactStore
+from tenuto.adapters.workspace.merge import RULE
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.adapters.workspace.trees import EMPTY_TREE, EXECUTABLE, SYMLINK
 from tenuto.core.ids import Digest
@@ -65,7 +66,7 @@ CLASHES: dict[str, tuple[Files, Files, Files]] = {
 async def test_a_clash_is_named_and_each_policy_takes_its_side(trees: Trees, reason: str) -> None:
     base, ours, theirs = CLASHES[reason]
     refused = await merged(trees, base, ours, theirs)
-    assert refused == MergedTree(conflicts=(MergeConflict(path="f", reason=reason, steps=("a", "b")),))
+    assert refused == MergedTree(rule=RULE, conflicts=(MergeConflict(path="f", reason=reason, steps=("a", "b")),))
     for step, side in (("a", ours), ("b", theirs)):
         taken = await merged(trees, base, ours, theirs, MergePolicy(kind="prefer", prefer=step))
         assert taken.tree == await trees.make(side)
@@ -94,7 +95,7 @@ async def test_what_meets_without_a_clash(trees: Trees, case: str) -> None:
     base, ours, theirs, expected = QUIET[case]
     for left, right in ((ours, theirs), (theirs, ours)):
         outcome = await merged(trees, base, left, right)
-        assert outcome == MergedTree(tree=await trees.make(expected))
+        assert outcome == MergedTree(rule=RULE, tree=await trees.make(expected))
 
 
 async def test_a_base_that_conflicts_keeps_the_older_text(trees: Trees) -> None:
@@ -106,7 +107,7 @@ async def test_a_base_that_conflicts_keeps_the_older_text(trees: Trees) -> None:
     outcome = await trees.workspace.merge(
         MergePlan(step="a", tree=ours, others=(TreeToMerge(base=base, step="b", tree=theirs),))
     )
-    assert outcome == MergedTree(tree=theirs)
+    assert outcome == MergedTree(rule=RULE, tree=theirs)
 
 
 SIDE = st.dictionaries(st.sampled_from(["p", "q", "d/r"]), st.sampled_from([b"1", b"2"]), min_size=1)

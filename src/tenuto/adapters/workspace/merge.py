@@ -1,11 +1,11 @@
-"""Merging trees three-way, in plan order: rule 1.
+"""Merging trees three-way, in plan order: rule 2.
 
 Trees are folded in one after the other. For each, every path is looked at on its own: (base, ours, theirs) of
 mode and body.
 
 - Changed on one side only, or alike on both: taken.
 - Regular files: the body and the executable bit are merged apart; bodies by lines (`texts`), whole where one is
-  binary or not UTF-8. Two new files with one path are merged with an empty base.
+  binary. Two new files with one path are merged with an empty base.
 - Everything else is a conflict of the whole path: `deleted` (against changed), `symlink`, `binary`, `mode` (two
   equal new files of which one is executable), and `directory` (a file against files below it).
 - A rename is a deletion and a new file.
@@ -43,7 +43,8 @@ from tenuto.ports.workspace import FileChange, TreeEntry
 
 __all__ = ["RULE", "merge_trees"]
 
-RULE = 1
+RULE = 2
+"""Rule 1, which old records name, took texts that are not UTF-8 for binary ones."""
 
 _OLDER = MergePolicy(kind="older")
 
