@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -19,10 +20,17 @@ __all__ = ["command"]
 @click.group(
     "config",
     short_help="Show the settings and where each comes from.",
+    invoke_without_command=True,
     epilog=examples("tenuto config show --origin", "tenuto config get model", "tenuto config path"),
 )
-def command() -> None:
+@shared_options()
+@click.pass_context
+def command(context: click.Context, store: str | None, as_json: bool) -> None:
     """Show the settings that hold here. They are written in files or variables: `tenuto config path` says where."""
+    if context.invoked_subcommand is None:
+        context.invoke(show, origin=True, store=store, as_json=as_json)
+    elif store is not None or as_json:
+        raise click.UsageError(f"write the flags after {context.invoked_subcommand}")
 
 
 @command.command("show", short_help="All settings with their values.", epilog=examples("tenuto config show --origin"))
@@ -40,17 +48,20 @@ def show(origin: bool, store: str | None, as_json: bool) -> None:
         print_json({"root": str(settings.root), "settings": found, "secrets": secrets})
         return
     screen = screen_of(settings.variables)
-    rows = [(one.key, _value(one), one.origin) for one in found]
+    rows = [(one.key, _value(one), near(one.origin)) for one in found]
     heads = ("setting", "value", "origin")
     rows += [(one.name, "(secret, set)" if one.usable else "(secret, not set)", one.source) for one in secrets]
-    if not origin:
-        screen.show(styled_table(heads[:2], [row[:2] for row in rows], width=screen.width))
-        return
-    screen.show(styled_table(heads, rows, width=screen.width))
+    shown = 3 if origin else 2
+    screen.show(styled_table(heads[:shown], [row[:shown] for row in rows]))
 
 
 def _value(one: Configured) -> str:
-    return "-" if one.value is None else str(one.value)
+    return "-" if one.value is None else near(str(one.value))
+
+
+def near(place: str) -> str:
+    """A place below this directory as a relative path."""
+    return place.removeprefix(f"{os.getcwd()}/")
 
 
 @command.command("get", short_help="The value of one setting.", epilog=examples("tenuto config get max_parallel"))
