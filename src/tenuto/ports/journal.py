@@ -182,6 +182,10 @@ class Journal(Protocol):
         """Keep a snapshot in place of an older one. Need not be durable; a stale fence is ignored."""
         ...
 
+    async def drop_snapshot(self, fence: Fence) -> None:
+        """Keep none any more. A stale fence is ignored."""
+        ...
+
     async def snapshot(self, run: RunId) -> StoredSnapshot | None:
         """The newest snapshot, or None."""
         ...

@@ -139,6 +139,8 @@ class RunDriver:
             await self._end_tasks()
         if not self.state.ended:
             await self._keep_snapshot()
+        elif self._fence is not None:
+            await self._journal.drop_snapshot(self._fence)
 
     async def _loop(self, inputs: list[Input]) -> None:
         while True:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from tenuto.core.canonical import digest
 from tenuto.core.ids import RunId
 from tenuto.errors import StorageError
 from tenuto.ports.clock import Clock
-from tenuto.ports.journal import Journal, Session, StoredSnapshot
+from tenuto.ports.journal import Journal, Session
 from tenuto.testing.contracts.journal import (
     RUN,
     JournalContract,
@@ -102,23 +101,6 @@ async def test_appends_that_arrive_together_share_a_commit(tmp_path: Path) -> No
     )
     assert commits_in(log) == before + 3
     await journal.close()
-
-
-async def test_a_snapshot_waits_for_a_commit_that_succeeds(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    journal = SqliteJournal(path, SystemClock(), busy_ms=50)
-    _, fence, records = await started(journal, 2)
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    snapshot = StoredSnapshot(1, records[1].hash, b"state")
-    await journal.put_snapshot(fence, snapshot)
-    await refused(StorageError, journal.put_blobs({digest(b"x"): b"x"}))
-    other.execute("ROLLBACK")
-    other.close()
-    await journal.close()
-    again = SqliteJournal(path, SystemClock())
-    assert await again.snapshot(RUN) == snapshot
-    await again.close()
 
 
 async def test_a_closed_journal_refuses_and_keeps_no_descriptor(tmp_path: Path) -> None:

@@ -223,6 +223,11 @@ class InMemoryJournal(Journal):
             entry.snapshot = snapshot
         self._faults("put_snapshot:after")
 
+    async def drop_snapshot(self, fence: Fence) -> None:
+        entry = self._runs.get(fence.run)
+        if entry is not None and (entry.epoch, entry.owner) == (fence.epoch, fence.session):
+            entry.snapshot = None
+
     async def snapshot(self, run: RunId) -> StoredSnapshot | None:
         return self._entry(run).snapshot
 

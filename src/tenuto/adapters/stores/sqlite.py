@@ -2,17 +2,17 @@
 
 Any number of processes may share the file. Writes of one process go through its `Writer` (group commit), reads
 through a connection of their own; both are opened when first needed, so that looking for a store does not make
-one. Beside the file live the `heads` note and a folder with one lock file for each open session.
+one. Beside the file live the `heads` note, a folder with one lock file for each open session, and one with snapshots.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from tenuto.adapters.stores import refusals
 from tenuto.adapters.stores.heads import HeadsNote
+from tenuto.adapters.stores.snapshot_files import SnapshotFiles
 from tenuto.adapters.stores.sqlite_errors import damaged
 from tenuto.adapters.stores.sqlite_reader import Reader
 from tenuto.adapters.stores.sqlite_segments import place_of, unpack
@@ -67,8 +67,7 @@ class SqliteJournal(Journal):
         self._sessions = SessionRegistry(
             path.with_name(f"{path.name}.sessions"), clock, lease_ttl_us, self._writer, renewing=renewing
         )
-        self._unwritten: dict[RunId, tuple[Fence, StoredSnapshot]] = {}
-        self._unwritten_lock = threading.Lock()
+        self._snapshots = SnapshotFiles(path.with_name(f"{path.name}.snapshots"))
 
     async def open_session(self, worker: str) -> Session:
         return await self._sessions.open_session(worker)
@@ -193,23 +192,16 @@ class SqliteJournal(Journal):
         return self._reader.asked(run)
 
     async def put_snapshot(self, fence: Fence, snapshot: StoredSnapshot) -> None:
-        """Written with the next commit of this process, or when it closes: a snapshot never costs its own sync."""
-        try:
-            row = self._reader.run(fence.run)
-        except UsageError:
-            return
-        if (row.epoch, row.owner) != (fence.epoch, fence.session):
-            return
-        with self._unwritten_lock:
-            waiting = fence.run in self._unwritten
-            self._unwritten[fence.run] = (fence, snapshot)
-        if not waiting:
-            self._writer.defer(lambda txn: self._write_snapshot(txn, fence.run))
+        if self._owns(fence):
+            self._snapshots.put(fence.run, snapshot)
+
+    async def drop_snapshot(self, fence: Fence) -> None:
+        if self._owns(fence):
+            self._snapshots.drop(fence.run)
 
     async def snapshot(self, run: RunId) -> StoredSnapshot | None:
-        stored = self._reader.snapshot(run)
-        unwritten = self._unwritten.get(run)
-        return unwritten[1] if unwritten else stored
+        self._reader.run(run)
+        return self._snapshots.read(run)
 
     async def put_blobs(self, blobs: Mapping[Digest, bytes]) -> None:
         refusals.check_blobs(blobs)
@@ -226,13 +218,13 @@ class SqliteJournal(Journal):
                 return
             row = _owned(txn, fence)
             txn.delete_records(row)
-            txn.execute("DELETE FROM snapshots WHERE num = ?", (row.num,))
             txn.execute("DELETE FROM inbox WHERE num = ?", (row.num,))
             txn.execute("UPDATE runs SET deleted_us = ?, owner = NULL WHERE num = ?", (self._clock.now_us(), row.num))
             row.deleted, row.owner, row.head = True, None, NO_HEAD
             txn.touched[row.num] = row
 
         await self._writer.submit(job)
+        self._snapshots.drop(fence.run)
 
     async def close(self) -> None:
         self._sessions.close()
@@ -240,18 +232,12 @@ class SqliteJournal(Journal):
         self._reader.close()
         self._heads.close()
 
-    def _write_snapshot(self, txn: Transaction, run: RunId) -> None:
-        with self._unwritten_lock:
-            waiting = self._unwritten.pop(run, None)
-        row = txn.run(run)
-        if waiting is None or row is None or row.deleted:
-            return
-        fence, snapshot = waiting
-        if (row.epoch, row.owner) == (fence.epoch, fence.session):
-            txn.execute(
-                "INSERT OR REPLACE INTO snapshots (num, seq, head, body) VALUES (?, ?, ?, ?)",
-                (row.num, snapshot.seq, bytes.fromhex(snapshot.head), snapshot.body),
-            )
+    def _owns(self, fence: Fence) -> bool:
+        try:
+            row = self._reader.run(fence.run)
+        except UsageError:
+            return False
+        return (row.epoch, row.owner) == (fence.epoch, fence.session)
 
     def _check_next_number(self, txn: Transaction) -> None:
         """A new run must not take the number, and with it the noted head, of one that the store has lost."""

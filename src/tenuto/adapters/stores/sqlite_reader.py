@@ -20,7 +20,7 @@ from tenuto.adapters.stores.sqlite_transaction import RUN_QUERY, RunRow, head_in
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest, RunId
 from tenuto.errors import DamagedStoreError, StorageError
-from tenuto.ports.journal import Head, InboxRow, RunEntry, StoredRecord, StoredSnapshot
+from tenuto.ports.journal import Head, InboxRow, RunEntry, StoredRecord
 
 __all__ = ["Reader"]
 
@@ -134,14 +134,6 @@ class Reader:
         num = self.run(run).num
         rows = self._query("SELECT key, body, at_us FROM inbox WHERE num = ? AND NOT taken ORDER BY id", (num,))
         return [InboxRow(run, key, body, at_us) for key, body, at_us in rows]
-
-    def snapshot(self, run: RunId) -> StoredSnapshot | None:
-        num = self.run(run).num
-        rows = self._query("SELECT seq, head, body FROM snapshots WHERE num = ?", (num,))
-        for seq, head, body in rows:
-            if type(head) is bytes and type(body) is bytes:
-                return StoredSnapshot(seq, Digest(head.hex()), body)
-        return None
 
     def blobs(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         found: dict[Digest, bytes] = {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -60,7 +59,6 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._transaction: Transaction | None = None
         self._refusal: StorageError | None = None
-        self._later: deque[Job[None]] = deque()
         self._log = Log(path, stretched_to=CHECKPOINT_BYTES)
         self._waits = True
         self._unmerged = 0  # bytes that went into the log since the last checkpoint, about
@@ -100,10 +98,6 @@ class Writer:
         with self._lock:
             return self._only(job)
 
-    def defer(self, job: Job[None]) -> None:
-        """Do a job with the next commit, whenever that is, or when the writer is closed."""
-        self._later.append(job)
-
     def close(self) -> None:
         """Finish what was submitted, then refuse. Idempotent."""
         with self._queueing:
@@ -117,8 +111,6 @@ class Writer:
         if thread is not None:
             thread.join()
         with self._lock:
-            if self._later and self._refusal is None:
-                self._commit([])
             self._refusal = self._refusal or self._over()
             self._transaction = None
             if self._connection is not None:
@@ -211,8 +203,6 @@ class Writer:
                 return None
             self._log.stretch()
             staged = transaction.bytes_staged
-            while self._later:
-                _attempt(self._later.popleft(), transaction)
             outcomes = [_attempt(job, transaction) for job in jobs]
             started_us = self._clock.monotonic_us()
             transaction.commit()

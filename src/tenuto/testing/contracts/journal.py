@@ -449,7 +449,19 @@ class JournalContract:
         assert await journal.snapshot(RUN) == late
         await journal.claim(RUN, session)
         await journal.put_snapshot(fence, early)
+        await journal.drop_snapshot(fence)
         assert await journal.snapshot(RUN) == late
+
+    async def test_a_dropped_snapshot_is_gone_and_another_may_follow(self, stores: JournalStores) -> None:
+        journal = stores.open()
+        _, fence, records = await started(journal, 3)
+        await journal.drop_snapshot(fence)
+        for n in (1, 2):
+            snapshot = StoredSnapshot(n, records[n].hash, b"\nstate\n" * n)
+            await journal.put_snapshot(fence, snapshot)
+            assert await journal.snapshot(RUN) == snapshot
+            await journal.drop_snapshot(fence)
+            assert await stores.open().snapshot(RUN) is None
 
     async def test_runs_are_listed_oldest_first(self, stores: JournalStores) -> None:
         journal = stores.open()
