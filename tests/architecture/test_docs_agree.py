@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tenuto.adapters.models.mock_options import MockOptions
-from tenuto.adapters.plans.agent_keys import FRONT_MATTER, METADATA
+from tenuto.adapters.plans.agent_keys import BUILTIN_TOOLS, FRONT_MATTER, METADATA
 from tenuto.adapters.plans.limit_keys import RUN_LIMITS
 from tenuto.adapters.plans.plan_keys import GRANTS, PLAN, STEP
+from tenuto.adapters.sandboxes.unconfined import NoSandbox
+from tenuto.app.build import build_toolbox
 from tenuto.app.config import KEYS, TABLES
 from tenuto.cli.program import VERBS
 from tenuto.core.events import DERIVED, INPUTS
@@ -90,6 +92,13 @@ def test_the_page_on_the_command_line_has_every_verb_code_and_setting() -> None:
     shown = first_columns(page)
     assert set(VERBS) | set(KEYS) | set(TABLES) <= shown
     assert all(f"\n| {int(code)} | " in page for code in ExitCode)
+
+
+def test_the_page_on_tools_has_every_tool_with_its_effect() -> None:
+    page = read("tools.md")
+    box = build_toolbox([], ROOT, NoSandbox(), repository=ROOT)
+    assert {spec.name for spec in box.specs()} == set(BUILTIN_TOOLS)
+    assert all(f"\n| `{spec.name}` | `{spec.effect}` |" in page for spec in box.specs())
 
 
 def test_the_page_on_secrets_has_every_pattern() -> None:

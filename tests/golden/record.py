@@ -18,7 +18,8 @@ from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.models.mock import LocalMockAdapter
 from tenuto.adapters.stores.memory import InMemoryJournal
 from tenuto.adapters.stores.memory_artifacts import InMemoryArtifactStore
-from tenuto.adapters.tools.files import ListFilesTool, WriteFileTool
+from tenuto.adapters.tools.changing import WriteFileTool
+from tenuto.adapters.tools.listing import ListFilesTool
 from tenuto.adapters.tools.toolbox import Toolbox
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.core.budget import Amount

@@ -136,11 +136,15 @@ def _preference(name: str | None) -> Literal["bubblewrap", "sandlock", "none"] |
 
 def build_toolbox(modules: Sequence[str], directory: Path, sandbox: Sandbox | None, *, repository: Path) -> Toolbox:
     """The built-in tools, `run` where there is a sandbox, and the functions of the plan's modules."""
-    from tenuto.adapters.tools.files import EditFileTool, ListFilesTool, ReadFileTool, WriteFileTool
+    from tenuto.adapters.tools.changing import DeleteFileTool, EditFileTool, MoveFileTool, WriteFileTool
+    from tenuto.adapters.tools.files import ReadFileTool
+    from tenuto.adapters.tools.listing import GlobTool, ListFilesTool
+    from tenuto.adapters.tools.patching import ApplyPatchTool
     from tenuto.adapters.tools.searching import SearchFilesTool
     from tenuto.adapters.tools.toolbox import Toolbox
 
-    tools: list[Tool] = [ReadFileTool(), ListFilesTool(), SearchFilesTool(), WriteFileTool(), EditFileTool()]
+    tools: list[Tool] = [ReadFileTool(), ListFilesTool(), GlobTool(), SearchFilesTool()]
+    tools += [WriteFileTool(), EditFileTool(), ApplyPatchTool(), DeleteFileTool(), MoveFileTool()]
     if sandbox is not None:
         from tenuto.adapters.tools.commands import RunTool
 

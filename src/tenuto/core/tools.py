@@ -33,9 +33,10 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A versioned tool. `parameters` and `output_schema` are JSON Schemas (canonical bytes).
 
     `version` is declared, or the hash of the tool's source. `tool_id` tells where it is from:
-    `builtin:read_file`, `python:module:function`.
+    `builtin:read_file`, `python:module:function`. `approval`: a person must agree before each call.
     """
 
+    approval: bool = False
     description: str
     effect: Effect
     name: str

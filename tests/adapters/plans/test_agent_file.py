@@ -26,7 +26,7 @@ def test_an_agent_as_people_have_it() -> None:
         name="code-reviewer",
         description="Reviews code.",
         instructions="You review code.\n\nBe brief. ${{ no expression }}",
-        tools=("read_file", "search_files", "list_files", "run"),
+        tools=("read_file", "search_files", "glob", "run", "list_files"),
     )
     assert loaded.places["agents.code-reviewer.tools"] == "agents/coder.md:4:1"
     assert loaded.places["agents.code-reviewer.instructions"] == "agents/coder.md:11:1"

@@ -42,6 +42,13 @@ async def size(path: str, files: TreeEdit) -> int:
     return len(await files.read(path))
 
 
+def test_approval_is_part_of_the_spec_only_where_it_is_asked_for() -> None:
+    asked = tool(effect="once", version="1", approval=True)(add.function)
+    assert asked.spec.approval
+    assert b"approval" in msgspec.json.encode(asked.spec)
+    assert b"approval" not in msgspec.json.encode(add.spec)
+
+
 async def test_hints_become_schemas_and_calls_are_served(call: Any) -> None:
     assert add.spec.description == "Add two numbers."
     assert set(json.loads(bytes(add.spec.parameters))["properties"]) == {"a", "b"}

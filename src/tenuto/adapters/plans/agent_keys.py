@@ -17,13 +17,16 @@ from tenuto.core.problems import shorten
 
 __all__ = ["BUILTIN_TOOLS", "FRONT_MATTER", "INLINE_AGENT", "METADATA", "OWN_KEYS"]
 
-BUILTIN_TOOLS = ("read_file", "search_files", "list_files", "edit_file", "write_file", "run")
+BUILTIN_TOOLS = (
+    *("read_file", "search_files", "list_files", "glob", "edit_file", "write_file", "apply_patch", "delete_file"),
+    *("move_file", "run"),
+)
 """The tools that are always there."""
 
 _OURS = {
     "Read": "read_file",
     "Grep": "search_files",
-    "Glob": "list_files",
+    "Glob": "glob",
     "LS": "list_files",
     "Edit": "edit_file",
     "MultiEdit": "edit_file",

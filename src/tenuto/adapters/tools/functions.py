@@ -41,12 +41,14 @@ def tool(
     description: str | None = None,
     timeout_ms: int = 120_000,
     reconcile: Reconcile | None = None,
+    approval: bool = False,
 ) -> Callable[[Callable[..., Any]], FunctionTool]:
     """Make a tool of a function: type hints become the schemas, the docstring's first paragraph the description.
 
     `version` is by default the SHA-256 of the function's source, so that a changed function is a changed tool;
-    code that it calls is not part of it. Undeclared effects are `once`. A parameter annotated `ToolContext` or
-    `TreeEdit` is filled in. UsageError where the function cannot be one.
+    code that it calls is not part of it. Undeclared effects are `once`. With `approval` a person must agree before
+    each call. A parameter annotated `ToolContext` or `TreeEdit` is filled in. UsageError where the function cannot
+    be one.
     """
 
     def build(function: Callable[..., Any]) -> FunctionTool:
@@ -58,6 +60,7 @@ def tool(
             description=description,
             timeout_ms=timeout_ms,
             reconcile=reconcile,
+            approval=approval,
         )
 
     return build
@@ -76,6 +79,7 @@ class FunctionTool(Tool):
         description: str | None = None,
         timeout_ms: int = 120_000,
         reconcile: Reconcile | None = None,
+        approval: bool = False,
     ) -> None:
         where = f"{function.__module__}.{function.__qualname__}"
         self.function = function
@@ -85,6 +89,7 @@ class FunctionTool(Tool):
         if TreeEdit in self._signature.injected.values() and not self._is_async:
             raise UsageError("a tool that takes a TreeEdit must be `async def`", where=where)
         self._spec = ToolSpec(
+            approval=approval,
             description=description or _first_paragraph(function) or function.__name__.replace("_", " "),
             effect=effect,
             name=name or function.__name__,

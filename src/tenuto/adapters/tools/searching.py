@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 
 from tenuto.adapters.tools.answers import TEXT_BYTES_MAX, BadArgumentsError, arguments_of, schema
-from tenuto.adapters.tools.files import FILE_BYTES_MAX, FileTool, paths_below
+from tenuto.adapters.tools.files import FILE_BYTES_MAX, FileTool
 from tenuto.adapters.tools.globs import GLOB_CHARS_MAX
+from tenuto.adapters.tools.listing import paths_below
+from tenuto.adapters.tools.texts import BinaryFileError, file_text
 from tenuto.core.tools import ToolCall, ToolSpec
 from tenuto.ports.workspace import TreeEdit
 
@@ -76,7 +78,7 @@ class SearchFilesTool(FileTool):
                     required=("pattern",),
                 ),
                 tool_id="builtin:search_files",
-                version="1",
+                version="2",
             )
         )
 
@@ -121,11 +123,13 @@ class Findings:
 
     def search(self, path: str, data: bytes, matches: Matcher) -> None:
         """Add the matching lines of one file; binary files are passed over. Sets `note` where a limit is met."""
-        if b"\0" in data:
+        try:
+            text = file_text(data).text
+        except BinaryFileError:
             return
         self.files_searched += 1
         self.bytes_searched += len(data)
-        for number, line in enumerate(data.decode(errors="replace").split("\n"), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             if matches(line[:LINE_CHARS_MAX]):
                 self._add(f"{path}:{number}: {_shown(line)}")
                 if self.note:
