@@ -6,7 +6,7 @@ and an old version stays valid, which gives the pending state its rollback.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 __all__ = ["EMPTY", "Agenda", "Order", "pop", "push"]
 
@@ -14,7 +14,7 @@ Order = tuple[int, ...]
 """Place in plan order: declaration index, then child index, and so on down."""
 
 
-class Agenda(NamedTuple):
+class Agenda(msgspec.Struct, frozen=True, gc=False):
     """A node: the least order of its subtree, its label, and the heaps below it as a linked list."""
 
     order: Order

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from tenuto.core.events import Derived
@@ -15,13 +13,13 @@ from tenuto.core.models import Message, ToolSchema
 __all__ = ["CallModel", "CallTool", "Command", "Conclude", "MergeTrees", "ReconcileCall", "SetTimer", "intent"]
 
 
-class Conclude(NamedTuple):
+class Conclude(msgspec.Struct, frozen=True, gc=False):
     """Nothing to do outside: the fact is all."""
 
     event: Derived
 
 
-class CallModel(NamedTuple):
+class CallModel(msgspec.Struct, frozen=True, gc=False):
     """`blobs` are the parts of the request that no earlier record names, by digest."""
 
     event: ModelCallRequested
@@ -32,7 +30,7 @@ class CallModel(NamedTuple):
     timeout_us: int | None
 
 
-class CallTool(NamedTuple):
+class CallTool(msgspec.Struct, frozen=True, gc=False):
     """`offered` are the tools that the asking agent may use; None = every tool of the run. `output_schema` is that of
     a command's standard output."""
 
@@ -42,15 +40,15 @@ class CallTool(NamedTuple):
     output_schema: msgspec.Raw | None = None
 
 
-class MergeTrees(NamedTuple):
+class MergeTrees(msgspec.Struct, frozen=True, gc=False):
     event: MergeRequested
 
 
-class SetTimer(NamedTuple):
+class SetTimer(msgspec.Struct, frozen=True, gc=False):
     event: TimerSet
 
 
-class ReconcileCall(NamedTuple):
+class ReconcileCall(msgspec.Struct, frozen=True, gc=False):
     """Ask a tool what became of a call in doubt."""
 
     event: CallInDoubt

@@ -6,7 +6,7 @@ runs, resumes and replays; only who feeds the inputs differs.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from tenuto.core.commands import Command, Conclude, intent
 from tenuto.core.decide import decide
@@ -22,7 +22,7 @@ TURN_MAX = 200_000
 """Records of the longest turn: a turn that does not end is a fault of the kernel, not of a plan."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One record of a turn: as an event, and as it is stored."""
 
     seq: int
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     event: Event
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct, frozen=True, gc=False):
     """`state` is pending until `entries` are durable. `blobs` are the bodies they name, small and large."""
 
     state: ExecutionState

@@ -6,6 +6,8 @@ import gc
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
+from msgspec.structs import replace
+
 from tenuto.core.bodies import read_lock, read_plan, read_registry
 from tenuto.core.events.run import RunStarted
 from tenuto.core.evolve import evolve, start
@@ -96,7 +98,7 @@ async def _checked_and_filled(
     if not wanted:
         return records
     found = dict(await contents.get_many(sorted(set(wanted))))
-    return [record._replace(event=fill(record.event, found)) for record in records]
+    return [replace(record, event=fill(record.event, found)) for record in records]
 
 
 async def load_spec(contents: Contents, first: Record) -> RunSpec:

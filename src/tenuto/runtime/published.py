@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from tenuto.core.events import Event
 from tenuto.core.ids import Digest, RunId
@@ -11,7 +11,7 @@ from tenuto.core.state import ExecutionState
 __all__ = ["Published"]
 
 
-class Published(NamedTuple):
+class Published(msgspec.Struct, frozen=True, gc=False):
     """One durable record as subscribers see it. `state` is the state after the commit that made it durable."""
 
     run: RunId

@@ -175,7 +175,7 @@ class _Replay:
         missing = absent(record.event)
         if missing:
             found = dict(await self._contents.get_many(missing))
-            record = record._replace(event=fill(record.event, found))
+            record = replace(record, event=fill(record.event, found))
         return record
 
     async def _turn(self, record: Record) -> None:
