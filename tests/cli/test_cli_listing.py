@@ -39,7 +39,7 @@ def test_a_damaged_run_hides_no_other(tenuto: Tenuto, project: Path) -> None:
     for run in ("one", "two", "three"):
         tenuto("run", "talk.plan.yaml", "--run", run)
     database = sqlite3.connect(project / ".tenuto" / "journal.db")
-    database.execute("DELETE FROM segments WHERE place = (SELECT min(place) FROM segments WHERE place >> 32 = 2)")
+    database.execute("DELETE FROM chunks WHERE place = (SELECT min(place) FROM chunks WHERE place >> 32 = 2)")
     database.commit()
     database.close()
     found = tenuto("ls", "--json").object["runs"]

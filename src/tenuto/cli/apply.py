@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 from tenuto.errors import ExitCode, UsageError
@@ -22,7 +23,7 @@ SHOWN_MAX = 40
 
 
 @click.command("apply", short_help="Bring a run's result into the repository.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("--branch", metavar="NAME", help="Make this git branch instead; the files stay as they are.")
 @click.option("--to", metavar="DIR", help="Another directory than the run's repository.")
 @click.option("--merge", is_flag=True, help="Merge with what others changed since the run started.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json
 
@@ -23,7 +24,7 @@ __all__ = ["command"]
     short_help="List what a run's models and tools returned.",
     epilog=examples("tenuto artifacts @last", "tenuto artifacts @last 3c5e0290 > reply.json"),
 )
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("digest", required=False)
 @shared_options()
 def command(run: str, digest: str | None, store: str | None, as_json: bool) -> None:

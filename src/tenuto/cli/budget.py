@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tenuto.cli.completing import complete_runs
 from tenuto.cli.loading import load_shown
 from tenuto.cli.options import examples, shared_options
 from tenuto.cli.output import print_json, say
@@ -16,7 +17,7 @@ __all__ = ["command"]
     short_help="Show what a run may spend, holds and has spent.",
     epilog=examples("tenuto budget @last"),
 )
-@click.argument("run", default="@last")
+@click.argument("run", default="@last", shell_complete=complete_runs)
 @shared_options()
 def command(run: str, store: str | None, as_json: bool) -> None:
     """Show the limits of RUN (default: the newest), what is reserved and spent, and the holds that are in doubt."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 
@@ -17,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("cancel", short_help="Cancel a run.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("--reason", default="", metavar="TEXT", help="Written into the record.")
 @shared_options()
 def command(run: str, reason: str, store: str | None, as_json: bool) -> None:

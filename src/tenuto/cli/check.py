@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tenuto.cli.completing import complete_plans
 from tenuto.cli.options import settings_for, shared_options
 from tenuto.cli.output import print_json, say
 
@@ -14,7 +15,7 @@ __all__ = ["command"]
 
 
 @click.command("check", short_help="Check a plan and all it names.")
-@click.argument("plan")
+@click.argument("plan", shell_complete=complete_plans)
 @click.option("--repo", default=".", metavar="DIR", help="The repository (default: here).")
 @click.option("--model", metavar="NAME", help="As for `tenuto run`.")
 @shared_options(store=False)

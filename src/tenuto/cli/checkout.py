@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_runs, complete_steps
 from tenuto.cli.options import shared_options, with_store
 from tenuto.cli.output import print_json, say
 from tenuto.errors import UsageError
@@ -19,8 +20,8 @@ __all__ = ["command"]
 
 
 @click.command("checkout", short_help="Write the files of any step into a new directory.")
-@click.argument("run")
-@click.argument("places", metavar="[STEP] DIR", nargs=-1, required=True)
+@click.argument("run", shell_complete=complete_runs)
+@click.argument("places", metavar="[STEP] DIR", nargs=-1, required=True, shell_complete=complete_steps)
 @shared_options()
 def command(run: str, places: tuple[str, ...], store: str | None, as_json: bool) -> None:
     """Write the files that STEP of RUN ended with (without STEP: the run) into DIR, which is empty or missing.

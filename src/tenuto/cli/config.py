@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_words
 from tenuto.cli.options import examples, settings_for, shared_options
 from tenuto.cli.output import print_json, say
 from tenuto.errors import UsageError
@@ -64,8 +65,14 @@ def near(place: str) -> str:
     return place.removeprefix(f"{os.getcwd()}/")
 
 
+def _keys() -> list[str]:
+    from tenuto.app.config import KEYS
+
+    return sorted(KEYS)
+
+
 @command.command("get", short_help="The value of one setting.", epilog=examples("tenuto config get max_parallel"))
-@click.argument("key")
+@click.argument("key", shell_complete=complete_words(_keys))
 @shared_options()
 def get(key: str, store: str | None, as_json: bool) -> None:
     """Print the value of the setting KEY and nothing else; an empty line where nothing is set."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_runs
 from tenuto.cli.loading import tell_idle
 from tenuto.cli.options import examples, shared_options, with_store
 
@@ -21,7 +22,7 @@ __all__ = ["command"]
     short_help="Print the records of a run.",
     epilog=examples("tenuto events @last > run.jsonl", "tenuto events -f @last | jq -r .kind"),
 )
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing until the run has ended.")
 @shared_options()
 def command(run: str, follow: bool, store: str | None, as_json: bool) -> None:  # noqa: ARG001 - records are JSON either way

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_runs, complete_steps
 from tenuto.cli.loading import tell_idle
 from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json
@@ -24,9 +25,9 @@ __all__ = ["command"]
     short_help="Tell what happened in a run.",
     epilog=examples("tenuto logs @last", "tenuto logs -f @last", "tenuto logs @last --step 'review[0]'"),
 )
-@click.argument("run", default="@last")
+@click.argument("run", default="@last", shell_complete=complete_runs)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended, whoever drives it.")
-@click.option("--step", metavar="PATH", help="Only this step and those below it.")
+@click.option("--step", metavar="PATH", help="Only this step and those below it.", shell_complete=complete_steps)
 @shared_options()
 def command(run: str, follow: bool, step: str | None, store: str | None, as_json: bool) -> None:
     """Tell what happened in RUN (default: the newest), a line for each record: when, where, what, and what it took.

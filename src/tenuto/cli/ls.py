@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_words
 from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 
@@ -16,15 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+def _statuses() -> tuple[str, ...]:
+    from tenuto.app.runs import STATUSES
+
+    return STATUSES
+
+
 def _known_statuses(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """The statuses are known when they are asked for, so that help imports nothing."""
     if given:
-        from tenuto.app.runs import STATUSES
         from tenuto.core.problems import did_you_mean, shorten
 
         for status in given:
-            if status not in STATUSES:
-                what = f"a run is never {shorten(status)}; {did_you_mean(status, STATUSES)}"
+            if status not in _statuses():
+                what = f"a run is never {shorten(status)}; {did_you_mean(status, _statuses())}"
                 raise click.BadParameter(what, ctx, param)
     return given
 
@@ -35,7 +41,13 @@ def _known_statuses(ctx: click.Context, param: click.Parameter, given: tuple[str
     epilog=examples("tenuto ls --status failed --status stopped", "tenuto ls --plan 'fix-*' --limit 10"),
 )
 @click.option(
-    "--status", "statuses", multiple=True, callback=_known_statuses, metavar="STATUS", help="Only these; repeatable."
+    "--status",
+    "statuses",
+    multiple=True,
+    callback=_known_statuses,
+    metavar="STATUS",
+    help="Only these; repeatable.",
+    shell_complete=complete_words(_statuses),
 )
 @click.option("--plan", metavar="GLOB", help="Only runs of plans of that name.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.")

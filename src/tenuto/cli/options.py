@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,6 +49,8 @@ def settings_for(start: str | Path = ".", **flags: Any) -> Settings:
 
 def with_store(store: str | None, work: Callable[[Store], Awaitable[R]]) -> R:
     """Run `work` over the existing store."""
+    import asyncio  # not for who only wants help
+
     from tenuto.app.build import open_store
 
     async def run() -> R:

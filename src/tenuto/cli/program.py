@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from tenuto.cli.completing import answer_shell, asked_by_shell
 from tenuto.cli.output import complain, tell, unwritable, without_secrets
 from tenuto.cli.streams import prepare_streams, silence
 from tenuto.errors import ExitCode, TenutoError, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["program", "run_program"]
 
@@ -35,6 +39,7 @@ VERBS = {
     "budget": "Show what a run may spend, holds and has spent",
     "schema": "Print the JSON Schema of plan or agent files",
     "config": "Show the settings and where each comes from",
+    "completion": "Print what makes a shell complete these commands",
     "doctor": "Say what this machine has and lacks",
 }
 """Every verb with its line of help: `tenuto --help` imports no verb."""
@@ -55,6 +60,12 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        verbs = [CompletionItem(name, help=line) for name, line in VERBS.items() if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0].partition("=")[0] in ("--json", "--store", "--verbose", "-v"):
@@ -80,6 +91,9 @@ def program() -> None:
 
 def run_program(arguments: list[str] | None = None) -> NoReturn:
     """Run one command line and end the process. Every way out is an exit code and at most a few lines."""
+    instruction = asked_by_shell()
+    if instruction:
+        sys.exit(answer_shell(program, instruction))
     prepare_streams()
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 from tenuto.errors import ExitCode
@@ -21,7 +22,7 @@ DIFF_LINES_MAX = 60
 
 
 @click.command("replay", short_help="Recompute a run from its record.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option(
     "--against",
     metavar="DIR",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_calls, complete_runs
 from tenuto.cli.options import settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 from tenuto.errors import UsageError
@@ -19,8 +20,8 @@ __all__ = ["command"]
 
 
 @click.command("resolve", short_help="Say what became of a call in doubt.")
-@click.argument("run")
-@click.argument("call")
+@click.argument("run", shell_complete=complete_runs)
+@click.argument("call", shell_complete=complete_calls)
 @click.option("--done", is_flag=True, help="The call took effect.")
 @click.option("--not-done", is_flag=True, help="The call did not take effect: it is made again.")
 @click.option("--result", "result_file", metavar="FILE", help="With --done: what it returned (JSON).")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import settings_for, shared_options
 
 __all__ = ["command"]
@@ -14,7 +15,7 @@ NAMES = "usd, tokens, input_tokens, output_tokens, model_calls, tool_calls, iter
 
 
 @click.command("resume", short_help="Continue a run.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("--add-budget", multiple=True, metavar="NAME=AMOUNT", help=f"More of what the plan limits: {NAMES}.")
 @click.option("--max-parallel", type=click.IntRange(1, 10_000), metavar="N", help="At most N calls at once.")
 @shared_options()

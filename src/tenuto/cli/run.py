@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from tenuto.cli.completing import complete_plans
 from tenuto.cli.options import settings_for, shared_options
 
 __all__ = ["command"]
 
 
 @click.command("run", short_help="Run a plan over a repository.")
-@click.argument("plan")
+@click.argument("plan", shell_complete=complete_plans)
 @click.option("--run", "run_id", metavar="ID", help="The run's id (default: a short new one).")
 @click.option("--repo", default=".", metavar="DIR", help="The repository (default: here).")
 @click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="One of the plan's inputs.")

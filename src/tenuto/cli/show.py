@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_parts, complete_runs
 from tenuto.cli.loading import load_shown
 from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json
@@ -24,8 +25,8 @@ __all__ = ["command"]
         "tenuto show", "tenuto show @last review", "tenuto show @last 'review[0]/1/0'", "tenuto show @last | less"
     ),
 )
-@click.argument("run", default="@last")
-@click.argument("part", required=False, metavar="[STEP|CALL]")
+@click.argument("run", default="@last", shell_complete=complete_runs)
+@click.argument("part", required=False, metavar="[STEP|CALL]", shell_complete=complete_parts)
 @shared_options()
 def command(run: str, part: str | None, store: str | None, as_json: bool) -> None:
     """Show RUN (default: the newest): its steps and outputs, its budget, what it waits for, how to go on.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import shared_options, with_store
 from tenuto.cli.output import print_json, say
 
@@ -17,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("verify", short_help="Check every byte of a run's record.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("--head", metavar="DIGEST", help="A journal digest kept elsewhere: it must be in the chain.")
 @shared_options()
 def command(run: str, head: str | None, store: str | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,11 @@ class Reader:
         return row
 
     async def records(self, run: RunId, after: int, upto: int | None) -> AsyncIterator[StoredRecord]:
+        for record in self.scan(run, after, upto):
+            yield record
+
+    def scan(self, run: RunId, after: int, upto: int | None) -> Iterator[StoredRecord]:
+        """As `records`, for who has no loop."""
         row = self.run(run)
         noted = self._noted(run)
         last = row.head.seq if upto is None else min(upto, row.head.seq)
@@ -108,8 +113,7 @@ class Reader:
                     self._heads.check(run, noted, _head_of(records[noted.seq - records[0].seq]))
                 if skipped or records[-1].seq > last:
                     records = records[skipped : last - records[0].seq + 1]
-                for record in records:
-                    yield record
+                yield from records
                 seq = records[-1].seq + 1
                 if seq > last:
                     return
