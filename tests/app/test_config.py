@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tenuto.app.config import Settings, find_root, read_settings
+from tenuto.core.models import Price
 from tenuto.errors import UsageError
+from tenuto.runtime.pacing import ProviderLimits
 
 
 @pytest.fixture
@@ -66,6 +68,20 @@ def test_a_store_in_a_file_is_relative_to_the_file(project: Path) -> None:
         ('sandbox = "docker"', "docker"),
         ("model = ", "TOML"),
         ("[" * 5000, "TOML"),
+        ("prices = 3", "table"),
+        ('prices = { "gpt" = { input = "1", output = "1" } }', "provider:model"),
+        ('prices = { "openai:m" = { input = "1" } }', "output is missing"),
+        ('prices = { "openai:m" = { input = 1, output = "1" } }', "dollars in quotes"),
+        ('prices = { "openai:m" = { input = "-1", output = "1" } }', "dollars in quotes"),
+        ('prices = { "openai:m" = { input = "1e3", output = "1" } }', "dollars in quotes"),
+        ('prices = { "openai:m" = { input = "9999999", output = "1" } }', "dollars in quotes"),
+        ('prices = { "openai:m" = { input = "1", output = "1", date = "today" } }', "date is no day"),
+        ('prices = { "openai:m" = { input = "1", output = "1", sauce = "x" } }', "did you mean source"),
+        ("providers = { openai = 3 }", "no table"),
+        ("providers = { openai = { at_once = 0 } }", "at_once is no whole number from 1"),
+        ("providers = { openai = { requests_per_minute = true } }", "no whole number"),
+        ("providers = { openai = { request_per_minute = 3 } }", "did you mean requests_per_minute"),
+        ('providers = { "openai:m" = { at_once = 3 } }', "no name of a provider"),
     ],
 )
 def test_a_wrong_file_is_named_with_what_is_wrong(project: Path, text: str, words: str) -> None:
@@ -92,6 +108,32 @@ def test_a_wrong_line_is_named_by_its_number(project: Path, file: str, text: str
     with pytest.raises(UsageError) as caught:
         read_settings(project, {}, {})
     assert f"{file}:{line}" in str(caught.value)
+
+
+def test_prices_and_limits_are_declared_in_files(project: Path, home: Path) -> None:
+    (home / "tenuto" / "config.toml").write_text("[providers]\nopenai = { at_once = 9 }\nlocal = { at_once = 1 }\n")
+    (project / "tenuto.toml").write_text(
+        """\
+[prices."openai:m"]
+input = "0.25"
+output = "2"
+source = "the contract"
+date = 2026-11-01
+
+[providers.openai]
+requests_per_minute = 500
+tokens_per_minute = 200000
+failures_max = 0
+"""
+    )
+    found = read_settings(project, {}, {"XDG_CONFIG_HOME": str(home)})
+    assert found.prices == {
+        "openai:m": Price(date="2026-11-01", input_micros=250_000, output_micros=2_000_000, source="the contract")
+    }
+    assert found.providers == {
+        "openai": ProviderLimits(failures_max=None, requests_per_minute=500, tokens_per_minute=200_000),
+        "local": ProviderLimits(at_once=1),
+    }
 
 
 def test_a_wrong_variable_is_named(project: Path) -> None:

@@ -59,3 +59,18 @@ def test_a_script_is_found_here_or_beside_the_plan(tenuto: Tenuto, project: Path
     (project / "answers.yaml").write_text("- text: from here\n")
     assert tenuto(*command).object["outputs"] == {"said": "from here"}
     assert tenuto("run", plan, "--model", "scripted:none.yaml").code == 2
+
+
+def test_a_limit_in_money_needs_a_price_and_the_configuration_can_give_it(tenuto: Tenuto, project: Path) -> None:
+    plan = project / "dear.plan.yaml"
+    plan.write_text('tenuto: 1\nbudget: { usd: "1.00" }\nsteps: { a: { prompt: "hi", model: "openai:own" } }\n')
+    refused = tenuto("check", plan)
+    assert refused.code == 2
+    assert '[prices."openai:own"]' in refused.err
+    (project / "tenuto.toml").write_text(
+        'prices."openai:own" = { input = "1.50", output = "6" }\nprices."mock:" = { input = "1", output = "100" }\n'
+    )
+    (model,) = [m for m in tenuto("check", plan, "--json").object["models"] if m["name"] == "openai:own"]
+    assert model["price"] == {"input_micros": 1_500_000, "output_micros": 6_000_000, "source": "the configuration"}
+    done = tenuto("run", plan, "--model", "mock:", "--json").object
+    assert done["budget"]["spent"]["usd_micros"] > 100 * done["budget"]["spent"]["output_tokens"]

@@ -11,7 +11,7 @@ from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.stores.files import FileArtifactStore
 from tenuto.adapters.stores.sqlite import SqliteJournal
 from tenuto.app.config import Settings
-from tenuto.app.providers import model_directory
+from tenuto.app.providers import model_directory, provider_limits
 from tenuto.core.agents import AgentSpec
 from tenuto.core.plan import Plan, PromptWork, RunWork, UsesWork
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
@@ -180,6 +180,7 @@ def build_engine(
         clock=clock,
         programs=PythonPrograms([directory]),
         max_parallel=settings.max_parallel,
+        providers=provider_limits(settings),
         environment=settings.variables,
         secrets=_secrets(settings),
         redactor=store.redactor,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.programs import PythonPrograms
 from tenuto.app.config import Settings
@@ -13,6 +15,7 @@ from tenuto.app.plans import ReadyPlan, programs_of, ready_plan
 from tenuto.app.providers import model_directory
 from tenuto.core.models import ModelProfile
 from tenuto.core.plan import Lock, Registry
+from tenuto.core.pricing import unknown_prices
 from tenuto.core.spec import MODEL_DEFAULT, RunSpec
 from tenuto.errors import InvalidPlanError, UsageError
 
@@ -39,7 +42,13 @@ class CheckedPlan:
             "agents": sorted(self.ready.agents),
             "tools": [spec.name for spec in self.ready.tools.specs()],
             "models": [
-                {"name": name, "grade": profile.grade, "verified": profile.verified, "source": profile.source}
+                {
+                    "name": name,
+                    "grade": profile.grade,
+                    "verified": profile.verified,
+                    "source": profile.source,
+                    "price": None if profile.price is None else msgspec.to_builtins(profile.price),
+                }
                 for name, profile in self.profiles.items()
             ],
         }
@@ -79,14 +88,7 @@ async def check_plan(settings: Settings, path: Path, repository: Path) -> Checke
         except UsageError as error:
             problems.append(_problem(ready, part, error))
     spec = RunSpec(ready.plan, Registry(agents=dict(ready.agents)), Lock(model=settings.model))
-    if "usd_micros" in spec.limited:
-        for name, profile in profiles.items():
-            if profile.price is None and profile.grade != "exact":
-                unknown = UsageError(
-                    f"the plan limits money, but the price of {name} is not known",
-                    fix="install tenuto[prices], or limit tokens instead",
-                )
-                problems.append(_problem(ready, "budget", unknown))
+    problems.extend(_problem(ready, "budget", refusal) for refusal in unknown_prices(spec, profiles))
     if problems:
         first = problems[0]
         raise InvalidPlanError(first.what, where=first.where, fix=first.fix, others=problems[1:])

@@ -8,7 +8,7 @@ The only module that reads the environment. Secrets are declared here by name; t
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,9 @@ from tenuto.errors import UsageError
 
 if TYPE_CHECKING:
     from tenuto.app.secret_entries import SecretSource
+    from tenuto.core.models import Price
     from tenuto.core.secret_forms import Pattern
+    from tenuto.runtime.pacing import ProviderLimits
 
 __all__ = ["KEYS", "OPENAI_BASE_URL", "Settings", "environment", "find_root", "read_settings", "setting_files"]
 
@@ -31,7 +33,7 @@ KEYS: dict[str, type] = {
     "store": str,
 }
 """What can be set, in every place alike; in the environment as `TENUTO_MAX_PARALLEL` and so on."""
-TABLES = ("secrets", "secret_patterns")
+TABLES = ("prices", "providers", "secrets", "secret_patterns")
 """What is set in files only, as tables; entries of several files are taken together, by name."""
 SANDBOXES = ("bubblewrap", "sandlock", "none")
 OPENAI_BASE_URL = "https://api.openai.com/v1"
@@ -51,6 +53,8 @@ class Settings:
     model: str | None = None
     openai_base_url: str = OPENAI_BASE_URL
     origins: Mapping[str, str] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    providers: Mapping[str, ProviderLimits] = field(default_factory=dict)
     root: Path
     sandbox: str | None = None
     secret_patterns: Mapping[str, Pattern] = field(default_factory=dict)
@@ -172,16 +176,25 @@ def _checked(key: str, value: Any, origin: str) -> Any:
 
 
 def _add_table(held: dict[str, Any], key: str, value: Any, origin: str) -> None:
-    """Read one file's table of secrets or patterns; names that a stronger file declares stay as they are."""
-    from tenuto.app.secret_entries import read_pattern_entry, read_secret_entry
-
+    """Read one file's table; names that a stronger file declares stay as they are."""
     where = f"setting {key} ({origin})"
     if not isinstance(value, dict):
         raise UsageError("this has to be a table", where=where, fix=f"write [{key}] and a name on each line")
+    read = _entry_reader(key)
     for name, entry in value.items():
         if name not in held:
-            read = read_secret_entry if key == "secrets" else read_pattern_entry
             held[name] = read(name, entry, origin)
+
+
+def _entry_reader(key: str) -> Callable[[str, Any, str], Any]:
+    """What reads an entry of a table; imported where a file has one."""
+    if key in ("prices", "providers"):
+        from tenuto.app.model_entries import read_price_entry, read_provider_entry
+
+        return read_price_entry if key == "prices" else read_provider_entry
+    from tenuto.app.secret_entries import read_pattern_entry, read_secret_entry
+
+    return read_secret_entry if key == "secrets" else read_pattern_entry
 
 
 def _store_path(store: str) -> str:

@@ -15,8 +15,12 @@ from tenuto.ports.model import ModelProvider, OnText
 
 if TYPE_CHECKING:
     from tenuto.adapters.models.openai import Interface
+    from tenuto.runtime.pacing import ProviderLimits
 
-__all__ = ["model_directory"]
+__all__ = ["model_directory", "provider_limits"]
+
+REMOTE = ("openai", "openai-responses")
+"""Providers behind a network."""
 
 
 class LazyProvider(ModelProvider):
@@ -132,4 +136,11 @@ def model_directory(
 
     makers = {"local": local, "mock": mock, "openai": openai, "openai-responses": responses, "scripted": scripted}
     providers: dict[str, ModelProvider] = {name: LazyProvider(make) for name, make in makers.items()}
-    return ModelDirectory({**providers, "replay": ByModel(recorded)})
+    return ModelDirectory({**providers, "replay": ByModel(recorded)}, settings.prices)
+
+
+def provider_limits(settings: Settings) -> Mapping[str, ProviderLimits]:
+    """How fast providers may be asked: as declared; those behind a network rest after failures in any case."""
+    from tenuto.runtime.pacing import ProviderLimits
+
+    return {**dict.fromkeys(REMOTE, ProviderLimits()), **settings.providers}

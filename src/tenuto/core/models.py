@@ -121,8 +121,9 @@ class ModelReply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """List price in millionths of a US dollar for a million tokens, with where it is from."""
+    """List price in millionths of a US dollar for a million tokens, with where it is from, and from which day."""
 
+    date: str = ""
     input_micros: int = 0
     output_micros: int = 0
     source: str = ""

@@ -277,15 +277,10 @@ class RunDriver:
 
     def _perform(self, command: Command) -> None:
         state, effects = self.state, self._effects
-        if self._clock.monotonic_us() >= self._session.safe_until_us():
-            raise FencedError(
-                "the lease of this engine is over; nothing more is started",
-                where=f"run {state.run}",
-                fix="another engine may have the run: see `tenuto show`",
-            )
+        self._require_lease()
         match command:
             case CallModel(event) if event.call in state.calls:
-                self._spawn(event.call, effects.call_model, state.run, command)
+                self._spawn(event.call, effects.call_model, state.run, command, self._require_lease)
             case CallTool(event) if event.call in state.calls:
                 self._spawn(event.call, effects.call_tool, state.run, state.spec, command)
             case MergeTrees(event) if event.call in state.calls:
@@ -296,6 +291,15 @@ class RunDriver:
                 self._spawn(f"timer:{event.timer}", self._timer, event.timer, event.due_us)
             case _:
                 """A later turn of the same commit has taken the call back."""
+
+    def _require_lease(self) -> None:
+        """No effect starts when the lease is nearly over, also one that had to wait for its turn."""
+        if self._clock.monotonic_us() >= self._session.safe_until_us():
+            raise FencedError(
+                "the lease of this engine is over; nothing more is started",
+                where=f"run {self.state.run}",
+                fix="another engine may have the run: see `tenuto show`",
+            )
 
     def _doubtful(self, command: ReconcileCall) -> ToolCall:
         state = self.state

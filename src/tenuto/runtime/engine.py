@@ -25,6 +25,7 @@ from tenuto.core.events.run import RunResumed, RunStarted
 from tenuto.core.evolve import start
 from tenuto.core.ids import Digest, RunId, StepPath
 from tenuto.core.plan import Lock, Plan, PromptWork, Registry, Step, UsesWork
+from tenuto.core.pricing import unknown_prices
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.core.requests import CancelRun, Request, read_request, request_key, write_request
 from tenuto.core.seeds import run_seed
@@ -42,6 +43,7 @@ from tenuto.runtime.bus import EventBus
 from tenuto.runtime.contents import Contents
 from tenuto.runtime.driver import Load, RunDriver
 from tenuto.runtime.loading import load_state
+from tenuto.runtime.pacing import Pace, ProviderLimits
 from tenuto.runtime.perform import Effects
 from tenuto.runtime.programs import RunningProgram
 from tenuto.runtime.rerun import program_inputs, rerun_programs
@@ -58,9 +60,10 @@ class PlanExecutionEngine:
     """Drives runs. `execute` and `resume` return the state the run was left in: ended, exhausted or waiting.
 
     `limits` bounds every run beside its plan's own budget (the smaller holds). `max_parallel` bounds open calls of
-    a run. `environment` is what steps may be granted of the process environment, and `secrets` which values by name;
-    `redactor` takes them out of everything that enters a run (the workspace is given it too). `inbox_poll_us` None:
-    requests of other processes are read when a run is opened only.
+    a run, and `providers` how fast each provider of models is asked by all runs together. `environment` is what steps
+    may be granted of the process environment, and `secrets` which values by name; `redactor` takes them out of
+    everything that enters a run (the workspace is given it too). `inbox_poll_us` None: requests of other processes
+    are read when a run is opened only.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class PlanExecutionEngine:
         bus: EventBus | None = None,
         limits: Limits | None = None,
         max_parallel: int = 4,
+        providers: Mapping[str, ProviderLimits] | None = None,
         environment: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
         redactor: Redactor = NOTHING_SECRET,
@@ -103,10 +107,11 @@ class PlanExecutionEngine:
         self.workspace = workspace(self.contents)
         self._redactor = redactor
         self._effects = Effects(
-            clock,
-            models,
-            tools,
-            self.workspace,
+            clock=clock,
+            models=models,
+            pace=Pace(providers or {}, clock),
+            tools=tools,
+            workspace=self.workspace,
             environment=environment or {},
             secrets=secrets or {},
             live=self.live,
@@ -332,13 +337,8 @@ class PlanExecutionEngine:
         spec = RunSpec(plan, registry, lock)
         names = {model} if model else self._model_names(plan, registry)
         profiles = {name: self._models.profile(name) for name in sorted(names)}
-        if "usd_micros" in spec.limited:
-            for name, profile in profiles.items():
-                if profile.price is None and profile.grade != "exact":
-                    raise UsageError(
-                        f"the plan has a budget in money, but the price of {name} is not known",
-                        fix="install tenuto[prices], or limit tokens instead",
-                    )
+        for refusal in unknown_prices(spec, profiles):
+            raise refusal
         lock = replace(lock, profiles=profiles)
         # As replay will read them: equal values made elsewhere may be written otherwise (defaults left out or not).
         founding = (write_body(plan), write_body(registry), write_body(lock))

@@ -7,7 +7,7 @@ outcome and passes through, so that it never becomes a recorded result. Cancella
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -28,7 +28,7 @@ from tenuto.core.events.step import Failure
 from tenuto.core.frames import reply_content
 from tenuto.core.ids import Digest, RunId, call_id, split_position
 from tenuto.core.models import ModelReply, ModelRequest, ToolCallAsk
-from tenuto.core.redaction import NOTHING_SECRET, Redactor
+from tenuto.core.redaction import Redactor
 from tenuto.core.spec import RunSpec
 from tenuto.core.tools import Grants, ToolCall, ToolSpec
 from tenuto.errors import FencedError, MissingArtifactError, ModelCallError, StorageError, ToolCallError, UsageError
@@ -38,6 +38,7 @@ from tenuto.ports.tools import Tool, ToolOutput, Tools
 from tenuto.ports.workspace import Workspace
 from tenuto.runtime.bus import EventBus
 from tenuto.runtime.live_text import LiveTextTeller
+from tenuto.runtime.pacing import Pace
 from tenuto.runtime.tool_context import CallContext, call_environment
 
 __all__ = ["MODEL_DEADLINE_US", "Effects"]
@@ -49,7 +50,7 @@ RESULT_BYTES_MAX = 4 << 20
 _INFRASTRUCTURE = (StorageError, FencedError, MissingArtifactError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
     """The ports through which the commands of one engine reach the world."""
 
@@ -58,11 +59,22 @@ class Effects:
     tools: Tools
     workspace: Workspace
     environment: Mapping[str, str]
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    live: EventBus = field(default_factory=EventBus)
-    redactor: Redactor = NOTHING_SECRET
+    secrets: Mapping[str, str] = field(repr=False)
+    live: EventBus
+    pace: Pace
+    redactor: Redactor
 
-    async def call_model(self, run: RunId, command: CallModel) -> ModelReplied | ModelCallFailed:
+    async def call_model(
+        self, run: RunId, command: CallModel, may_start: Callable[[], None] = lambda: None
+    ) -> ModelReplied | ModelCallFailed:
+        """Ask when the provider may be asked. `may_start` raises where this engine must start nothing any more."""
+        event = command.event
+        async with self.pace.turn(event.config.model, event.hold.tokens) as turn:
+            may_start()
+            turn.outcome = await self._ask(run, command)
+            return turn.outcome
+
+    async def _ask(self, run: RunId, command: CallModel) -> ModelReplied | ModelCallFailed:
         event = command.event
         request = ModelRequest(
             call=call_id(run, event.call),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tenuto.core.models import ModelProfile, ModelReply, ModelRequest
+import msgspec
+
+from tenuto.core.models import ModelProfile, ModelReply, ModelRequest, Price
 from tenuto.errors import ModelCallError, UsageError
 from tenuto.ports.model import ModelProvider, OnText
 
@@ -31,11 +33,13 @@ def refused_name(error: UsageError) -> ModelCallError:
 class ModelDirectory(ModelProvider):
     """Routes by the `provider:` part of a model's name. A provider of providers, so an engine takes one object.
 
-    It owns the providers: `close` closes each, also where closing another one failed.
+    It owns the providers: `close` closes each, also where closing another one failed. `prices`, by full name, stand
+    above what a provider knows.
     """
 
-    def __init__(self, providers: Mapping[str, ModelProvider]) -> None:
+    def __init__(self, providers: Mapping[str, ModelProvider], prices: Mapping[str, Price] | None = None) -> None:
         self._providers = dict(providers)
+        self._prices = dict(prices or {})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,7 +48,9 @@ class ModelDirectory(ModelProvider):
 
     def profile(self, model: str) -> ModelProfile:
         """The profile its provider gives. UsageError names the known providers for an unknown one."""
-        return self._provider(model).profile(model)
+        found = self._provider(model).profile(model)
+        price = self._prices.get(model)
+        return found if price is None else msgspec.structs.replace(found, price=price)
 
     async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
         """See `ModelProvider.complete`. An unknown name is a `bad_request`: nothing was sent."""
