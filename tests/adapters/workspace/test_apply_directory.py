@@ -18,6 +18,7 @@ from tenuto.adapters.workspace.replacing import Replacer
 from tenuto.adapters.workspace.trees import EXECUTABLE, SYMLINK
 from tenuto.core.ids import Digest, RunId
 from tenuto.errors import StorageError, UsageError
+from tenuto.ports.workspace import FileChange
 
 from .conftest import Files, Trees
 from .test_patches import found, materialise
@@ -164,9 +165,9 @@ async def test_a_change_in_the_last_moment_is_left_alone(
     place = await a_place(tmp_path, trees)
     look = Replacer._look
 
-    def look_then_change(self: Replacer, name: str) -> object:
-        seen = look(self, name)
-        if name == path:
+    def look_then_change(self: Replacer, change: FileChange) -> object:
+        seen = look(self, change)
+        if change.path == path:
             (place.directory / path).parent.mkdir(parents=True, exist_ok=True)
             (place.directory / path).write_text("saved by an editor")
         return seen
@@ -177,7 +178,9 @@ async def test_a_change_in_the_last_moment_is_left_alone(
     assert (place.directory / path).read_text() == "saved by an editor"
 
 
-CHANGES = frozenset(("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod", "os.truncate"))
+CHANGES = frozenset(
+    ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod", "os.truncate", "os.link")
+)
 
 
 class Killed(BaseException):

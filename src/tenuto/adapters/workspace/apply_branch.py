@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tenuto.adapters.workspace.commit_tree import tree_of_commit
-from tenuto.adapters.workspace.comparing import Comparison, Result, compare_tree
+from tenuto.adapters.workspace.comparing import Comparison, Result, capture_now, compare_tree
 from tenuto.adapters.workspace.git import Git, read_head
 from tenuto.adapters.workspace.left_out import LeftOut
 from tenuto.adapters.workspace.paths import shown
@@ -156,7 +156,7 @@ async def _compare(workspace: TreeWorkspace, repository: _Repository, result: Re
     head = await read_head(directory, git.environment)
     if head == result.head:
         return Comparison(head=head, head_moved=False, now=result.base, target=result.tree)
-    now = await workspace.capture(directory)
+    now = await capture_now(workspace, directory, result)
     if now not in (result.base, result.tree):
         now = EMPTY_TREE
         if head is not None:

@@ -17,19 +17,18 @@ counts the applies of a run from 1, so that a later one never writes over what a
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from tenuto.adapters.workspace.apply_note import Progress, locked, note, read_progress
 from tenuto.adapters.workspace.comparing import Comparison, Result, compare
 from tenuto.adapters.workspace.paths import shown
-from tenuto.adapters.workspace.replacing import Replacer
+from tenuto.adapters.workspace.replacing import Replacer, unwritable_directory
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.core.ids import Digest
 from tenuto.core.merging import MergeConflict
@@ -66,17 +65,6 @@ class Applied:
     tree: Digest | None = None
 
 
-class _Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """The note of an apply. `before` and `after` are trees; `number` counts the applies of the run."""
-
-    after: Digest
-    before: Digest
-    directory: str
-    done: bool
-    format: int = 1
-    number: int
-
-
 async def apply_to_directory(
     workspace: TreeWorkspace,
     directory: Path,
@@ -96,8 +84,8 @@ async def apply_to_directory(
     """
     directory = Path(await asyncio.to_thread(os.path.realpath, directory))
     place = displaced / result.run
-    with _locked(displaced):
-        noted = _read_progress(place)
+    with locked(displaced):
+        noted = read_progress(place)
         if noted is not None and not noted.done and noted.directory == str(directory):
             return await _carry_out(workspace, place, noted, resumed=True)
         _refuse_unfinished(displaced, directory, place)
@@ -122,9 +110,7 @@ async def apply_to_directory(
                 tree=found.target,
             )
         number = 1 if noted is None else noted.number + 1
-        progress = _Progress(
-            after=found.target, before=found.now, directory=str(directory), done=False, number=number
-        )
+        progress = Progress(after=found.target, before=found.now, directory=str(directory), done=False, number=number)
         applied = await _carry_out(workspace, place, progress, resumed=False)
         return replace(applied, foreign=found.foreign, head_moved=found.head_moved)
 
@@ -146,10 +132,18 @@ def _holds_anything(directory: Path) -> bool:
         return next(found, None) is not None
 
 
-async def _carry_out(workspace: TreeWorkspace, place: Path, progress: _Progress, *, resumed: bool) -> Applied:
+async def _carry_out(workspace: TreeWorkspace, place: Path, progress: Progress, *, resumed: bool) -> Applied:
     changes = await workspace.changes(progress.before, progress.after)
     keep = place / str(progress.number)
-    await asyncio.to_thread(_note, place, progress)
+    paths = [change.path for change in changes]
+    closed = await asyncio.to_thread(unwritable_directory, Path(progress.directory), paths)
+    if closed is not None:
+        raise StorageError(
+            "files in this directory cannot be changed" + ("" if resumed else ", so nothing was done"),
+            where=shown(os.path.join(progress.directory, closed)),
+            fix="make it writable and apply again",
+        )
+    await asyncio.to_thread(note, place, progress)
     with await asyncio.to_thread(Replacer, Path(progress.directory), keep, place.name) as replacer:
         going = [change for change in changes if change.after is None]
         coming = [change for change in changes if change.after is not None]
@@ -158,7 +152,7 @@ async def _carry_out(workspace: TreeWorkspace, place: Path, progress: _Progress,
             bodies = await workspace.bodies({change.after.digest for change in batch if change.after is not None})
             await asyncio.to_thread(replacer.replace_all, batch, bodies)
         await asyncio.to_thread(replacer.sync)
-    await asyncio.to_thread(_note, place, msgspec.structs.replace(progress, done=True))
+    await asyncio.to_thread(note, place, msgspec.structs.replace(progress, done=True))
     return Applied(
         status="applied",
         changes=tuple(changes),
@@ -181,72 +175,17 @@ def _batches(changes: Sequence[FileChange]) -> Iterator[Sequence[FileChange]]:
     yield batch
 
 
-@contextmanager
-def _locked(displaced: Path) -> Iterator[None]:
-    """One apply at a time for a store."""
-    try:
-        displaced.mkdir(parents=True, exist_ok=True, mode=0o700)  # copies of files that may be private
-        lock = os.open(displaced / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(f"cannot be written ({error.strerror})", where=str(displaced)) from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError("another apply is at work", where=str(displaced), fix="wait until it ends") from None
-        yield
-    finally:
-        os.close(lock)
-
-
 def _refuse_unfinished(displaced: Path, directory: Path, place: Path) -> None:
     """An interrupted apply comes first: any in this directory, and this run's in another one that is still there."""
-    for note in sorted(displaced.glob("*/progress.json")):
-        noted = _read_progress(note.parent)
+    for found in sorted(displaced.glob("*/progress.json")):
+        noted = read_progress(found.parent)
         if noted is None or noted.done:
             continue
         here = noted.directory == str(directory)
-        if here or (note.parent == place and os.path.isdir(noted.directory)):
-            run = note.parent.name
+        if here or (found.parent == place and os.path.isdir(noted.directory)):
+            run = found.parent.name
             raise UsageError(
                 f"an apply of {run} was interrupted here",
                 where=shown(noted.directory),
                 fix=f"run tenuto apply {run}" if here else f"run tenuto apply {run} there",
             )
-
-
-def _read_progress(place: Path) -> _Progress | None:
-    try:
-        data = (place / "progress.json").read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StorageError(f"cannot be read ({error.strerror})", where=shown(str(place))) from error
-    try:
-        return msgspec.json.decode(data, type=_Progress)
-    except msgspec.DecodeError as error:
-        raise StorageError(
-            f"is not a note of an apply ({error})", where=str(place / "progress.json"), fix="remove it"
-        ) from error
-
-
-def _note(place: Path, progress: _Progress) -> None:
-    """Write the note so that it is whole at every moment, and durable on return."""
-    try:
-        (place / str(progress.number)).mkdir(parents=True, exist_ok=True)
-        temporary = place / "progress.json.new"
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(progress))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(place / "progress.json")
-        for at in (place, place.parent):
-            opened = os.open(at, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(opened)
-            finally:
-                os.close(opened)
-    except OSError as error:
-        raise StorageError(
-            f"cannot be written ({error.strerror or error})", where=shown(str(place)), fix="apply again"
-        ) from error

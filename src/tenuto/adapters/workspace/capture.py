@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tenuto.adapters.workspace.files import Files, Stamp
@@ -23,11 +23,15 @@ _BATCH_BYTES = 16 << 20
 _BATCH_FILES = 2_000
 
 
-async def capture_directory(reader: TreeReader, directory: Path, limits: CaptureLimits) -> Digest:
-    """The tree of a user's directory. UsageError, one line with the path, for what cannot be taken."""
+async def capture_directory(
+    reader: TreeReader, directory: Path, limits: CaptureLimits, tracked: Collection[str] = ()
+) -> Digest:
+    """The tree of a user's directory. UsageError, one line with the path, for what cannot be taken.
+
+    `tracked`: paths that belong to it where they are there, whatever ignore files say."""
     files = await asyncio.to_thread(_open, directory)
     with files:
-        found = await asyncio.to_thread(_scan, directory, files, limits)
+        found = await asyncio.to_thread(_scan, directory, files, limits, tracked)
         stored = await store_bodies(reader, directory, files, found)
     return await store_tree(reader, {path: node for path, (_, node) in stored.items()})
 
@@ -44,8 +48,8 @@ def _open(directory: Path) -> Files:
         raise UsageError(reason, where=shown(str(directory)), fix="make it readable") from error
 
 
-def _scan(directory: Path, files: Files, limits: CaptureLimits) -> list[Scanned]:
-    return scan(directory, files, enclosing=enclosing_rules(directory), limits=limits)
+def _scan(directory: Path, files: Files, limits: CaptureLimits, tracked: Collection[str]) -> list[Scanned]:
+    return scan(directory, files, enclosing=enclosing_rules(directory), tracked=tracked, limits=limits)
 
 
 async def store_bodies(

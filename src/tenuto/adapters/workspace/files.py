@@ -181,6 +181,11 @@ class Files:
         parent, name = self.parent(path)
         os.unlink(name, dir_fd=parent)
 
+    def link(self, path: str, name: str) -> None:
+        """Give the file `path` a second name in the same directory. FileExistsError where something has it."""
+        parent, old = self.parent(path)
+        os.link(old, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+
     def replace(self, path: str, name: str) -> None:
         """Rename the file `path` to `name` in the same directory, over what is there."""
         parent, old = self.parent(path)

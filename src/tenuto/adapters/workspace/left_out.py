@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from tenuto.adapters.workspace.ignores import Rules, parse_rules
+from tenuto.adapters.workspace.paths import is_temporary
 from tenuto.adapters.workspace.scan import IGNORE_FILES, enclosing_rules
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.adapters.workspace.trees import SYMLINK, reserved
@@ -48,7 +49,11 @@ class LeftOut:
             inside = "/".join(names[: depth + 1])
             rules = _nearest(self._rules, inside.rpartition("/")[0])
             is_directory = depth < len(names) - 1
-            if reserved(name) or rules.ignored(self._prefix + inside, name, is_directory=is_directory):
+            if (
+                reserved(name)
+                or is_temporary(name)
+                or rules.ignored(self._prefix + inside, name, is_directory=is_directory)
+            ):
                 return True
         return False
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from tenuto.adapters.workspace.trees import reserved
+import re
 
-__all__ = ["DEPTH_MAX", "PATH_BYTES_MAX", "check_name", "check_path", "shown"]
+from tenuto.adapters.workspace.trees import reserved
+from tenuto.core.canonical import digest
+
+__all__ = ["DEPTH_MAX", "PATH_BYTES_MAX", "check_name", "check_path", "is_temporary", "shown", "temporary_of"]
 
 DEPTH_MAX = 200
 """Directories that may stand in one another."""
@@ -12,6 +15,7 @@ DEPTH_MAX = 200
 PATH_BYTES_MAX = 4_000
 """Bytes of the longest path: what Linux opens, with room for the directory above."""
 _NAME_BYTES_MAX = 255
+_TEMPORARY = re.compile(r"\.tenuto-[0-9a-f]{16}\.new")
 
 
 def check_path(path: str) -> str:
@@ -59,6 +63,17 @@ def check_name(name: str, path: str) -> None:
         raise ValueError(
             f"a name in the path {path[:80]!r} is longer than {_NAME_BYTES_MAX} bytes; use a shorter one"
         )
+
+
+def temporary_of(run: str, path: str) -> str:
+    """Where an apply of a run writes a file before it puts it in its place: beside it, and always there."""
+    above, slash, _ = path.rpartition("/")
+    return f"{above}{slash}.tenuto-{digest(f'{run}/{path}'.encode())[:16]}.new"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file has a name that only an apply gives, so that a killed one left it behind."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def shown(path: str) -> str:

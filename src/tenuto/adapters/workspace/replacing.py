@@ -6,9 +6,10 @@ follow from the run and the path, so they are found and written anew.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from enum import Enum, auto
 from pathlib import Path
@@ -16,21 +17,25 @@ from types import TracebackType
 from typing import Self
 
 from tenuto.adapters.workspace.files import Body, Files
-from tenuto.adapters.workspace.paths import shown
+from tenuto.adapters.workspace.paths import shown, temporary_of
 from tenuto.adapters.workspace.trees import EXECUTABLE, SYMLINK
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest
 from tenuto.errors import StorageError
 from tenuto.ports.workspace import FileChange, TreeEntry
 
-__all__ = ["Replacer"]
+__all__ = ["Replacer", "unwritable_directory"]
 
 
 class _Other(Enum):
-    """What can be at a path beside a file or a symlink."""
+    """What can be at a path beside a file or a symlink that was read."""
 
     DIRECTORY = auto()
-    SPECIAL = auto()
+    FOREIGN = auto()
+
+
+_IN_THE_WAY = frozenset((errno.EEXIST, errno.ENOTDIR, errno.ELOOP))
+_NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
 
 
 class Replacer:
@@ -44,6 +49,7 @@ class Replacer:
         self._directory = directory
         self._run = run
         self._touched: set[str] = set()
+        self._kept: set[str] = set()
         with ExitStack() as opened:
             try:
                 self._files = opened.enter_context(Files(directory))
@@ -90,17 +96,17 @@ class Replacer:
 
     def _change(self, change: FileChange, data: bytes | None) -> None:
         path = change.path
-        temporary = self._temporary(path)
-        there = self._look(path)
+        temporary = temporary_of(self._run, path)
+        for files in (self._files, self._keep):
+            self._drop(files, temporary)
+        there = self._look(change)
         if change.after is None and there is _Other.DIRECTORY:
             return  # the file is gone; what is below comes by itself, or came before a kill
         if _is(there, change.after):
-            self._drop(self._files, temporary)
             if change.after is None:
                 self._files.prune(path)
             return
         if not _is(there, change.before):
-            self._drop(self._files, temporary)
             self.left.append(path)
             return
         if isinstance(there, Body):
@@ -113,17 +119,33 @@ class Replacer:
             return
         try:
             self._write(temporary, change.after, data, there)
-        except (FileExistsError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _IN_THE_WAY:
+                raise
             self.left.append(path)
             return
-        if self._same(path, there):
-            self._files.replace(temporary, path.rpartition("/")[2])
+        if self._same(path, there) and self._put(temporary, path, new=there is None):
             self._touched.add(path)
-        else:
-            self._drop(self._files, temporary)
+        self._drop(self._files, temporary)
+
+    def _put(self, temporary: str, path: str, *, new: bool) -> bool:
+        """Put a written file in its place. A new one never over another, where the file system has links."""
+        name = path.rpartition("/")[2]
+        if new:
+            try:
+                self._files.link(temporary, name)
+            except FileExistsError:
+                self.left.append(path)
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+            else:
+                return True
+        self._files.replace(temporary, name)
+        return True
 
     def _write(self, temporary: str, after: TreeEntry, data: bytes, there: Body | _Other | None) -> None:
-        self._drop(self._files, temporary)
         self._files.write(temporary, after.mode, data, sync=True)
         if isinstance(there, Body) and SYMLINK not in (there.mode, after.mode):
             bits = there.stamp.mode & 0o666
@@ -138,31 +160,58 @@ class Replacer:
             self.left.append(path)
         return same
 
-    def _look(self, path: str) -> Body | _Other | None:
-        stamp = self._files.stamp(path)
+    def _look(self, change: FileChange) -> Body | _Other | None:
+        """What is there. A file of a size that neither side has is not read: it may be anything."""
+        stamp = self._files.stamp(change.path)
         if stamp is None:
             return None
         if stat.S_ISDIR(stamp.mode):
             return _Other.DIRECTORY
+        if stamp.size not in [entry.size for entry in change[1:] if entry is not None]:
+            return _Other.FOREIGN
         try:
-            return self._files.read(path) or _Other.SPECIAL
+            return self._files.read(change.path) or _Other.FOREIGN
         except FileNotFoundError:
             return None
 
     def _keep_copy(self, path: str, body: Body) -> None:
-        temporary = self._temporary(path)
-        self._drop(self._keep, temporary)
+        """Copy what is displaced; durable on return, with the directories that were made for it."""
+        temporary = temporary_of(self._run, path)
         self._keep.write(temporary, body.mode, body.data, sync=True)
         self._keep.replace(temporary, path.rpartition("/")[2])
         self._keep.sync_parent(path)
+        for directory in _above(path):
+            if directory and directory not in self._kept:
+                self._kept.add(directory)
+                self._keep.sync_parent(directory)
 
     def _drop(self, files: Files, path: str) -> None:
         if files.stamp(path) is not None:
             files.unlink(path)
 
-    def _temporary(self, path: str) -> str:
-        above, slash, _ = path.rpartition("/")
-        return f"{above}{slash}.tenuto-{digest(f'{self._run}/{path}'.encode())[:16]}.new"
+
+def unwritable_directory(directory: Path, paths: Iterable[str]) -> str | None:
+    """The first directory in which files would have to be made or removed and cannot be; None where all can.
+
+    What is in the way of a path is not looked at here.
+    """
+    tried: set[str] = set()
+    with Files(directory) as files:
+        for path in paths:
+            for above in _above(path):
+                if above in tried:
+                    break
+                tried.add(above)
+                try:
+                    with files.directory(above) as opened:
+                        if not os.access(".", os.W_OK | os.X_OK, dir_fd=opened, effective_ids=True):
+                            return above or "."
+                except PermissionError:
+                    return above or "."
+                except OSError:
+                    continue  # not there yet, or no directory: the one above has to do
+                break
+    return None
 
 
 def _is(there: Body | _Other | None, wanted: TreeEntry | None) -> bool:

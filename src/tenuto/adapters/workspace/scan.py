@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tenuto.adapters.workspace.files import Files, Stamp, mode_of, stamp_of
 from tenuto.adapters.workspace.ignores import Rule, Rules, parse_rules
-from tenuto.adapters.workspace.paths import DEPTH_MAX, PATH_BYTES_MAX, shown
+from tenuto.adapters.workspace.paths import DEPTH_MAX, PATH_BYTES_MAX, is_temporary, shown
 from tenuto.adapters.workspace.trees import reserved
 from tenuto.errors import UsageError
 
@@ -79,6 +79,8 @@ class _Walk:
             rules = rules.below(self.prefix + path, self._own_rules(path, {name for name, _ in entries}))
         for name, status in entries:
             if name == ".tenuto" or (name == ".git" and (not path or ignored)):
+                continue
+            if is_temporary(name) and path + name not in self.tracked:
                 continue
             self._entry(path, name, status, rules, depth, ignored=ignored, kept=kept)
 

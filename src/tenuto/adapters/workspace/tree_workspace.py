@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tenuto.adapters.workspace.capture import capture_directory
@@ -45,8 +45,9 @@ class TreeWorkspace(Workspace):
         self._pool = DirectoryPool(self._reader, pool_directory)
         self._limits = limits or CaptureLimits()
 
-    async def capture(self, directory: Path) -> Digest:
-        return await capture_directory(self._reader, directory, self._limits)
+    async def capture(self, directory: Path, *, tracked: Collection[str] = ()) -> Digest:
+        """`tracked`: paths that belong to the tree where they are there, whatever ignore files say."""
+        return await capture_directory(self._reader, directory, self._limits, tracked)
 
     async def edit(self, tree: Digest) -> TreeEdit:
         await self._reader.directory(tree)
@@ -84,6 +85,16 @@ class TreeWorkspace(Workspace):
         grafted = overlay.seal(blobs)
         await self._reader.blobs.put_many(blobs)
         return grafted
+
+    async def put(self, tree: Digest, entries: Iterable[TreeEntry]) -> Digest:
+        """The tree with these files in it, whatever stood there."""
+        overlay = TreeOverlay(self._reader, tree)
+        for entry in entries:
+            await overlay.put(entry.path, Node(*entry[1:]))
+        blobs: list[bytes] = []
+        made = overlay.seal(blobs)
+        await self._reader.blobs.put_many(blobs)
+        return made
 
     async def check_out(self, tree: Digest, directory: Path) -> int:
         """Write a tree to a directory that is empty or missing; how many files it has. UsageError, StorageError."""
