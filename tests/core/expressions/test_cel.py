@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -248,3 +252,28 @@ def test_what_is_no_expression_is_refused_with_its_place(expression: str, offset
         parse_value("${{ " + expression + " }}")
     assert message in str(caught.value)
     assert caught.value.offset == offset
+
+
+ANSWERS = """
+import json, sys
+from tenuto.core.canonical import digest_of
+from tenuto.core.expressions import parse_value
+given = json.load(sys.stdin)
+print(digest_of([parse_value("${{ " + one + " }}").evaluate(given["scope"]) for one in given["expressions"]]))
+"""
+
+
+def test_answers_do_not_depend_on_the_hash_seed() -> None:
+    given_ = json.dumps({"scope": SCOPE, "expressions": [expression for expression, _ in EXAMPLES]})
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", ANSWERS],
+            input=given_,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("0", "1", "4242")
+    }
+    assert len(answers) == 1

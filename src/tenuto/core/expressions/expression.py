@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from tenuto.core.expressions.errors import FlawError, Part, placed
 from tenuto.core.expressions.references import Reference, Scope
@@ -13,20 +13,22 @@ from tenuto.core.expressions.wording import one_line
 __all__ = ["Expression"]
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A compiled calculation. Equal where source and place are; `references` are in the order of writing."""
+class Expression(Struct, frozen=True):
+    """A compiled calculation, told from what calculates it; `references` are in the order of writing."""
 
     source: str
     references: tuple[Reference, ...]
     offset: int
     within: tuple[Part, ...]
-    _calculate: Callable[[Scope], Any] = field(compare=False, repr=False)
+
+    def calculate(self, scope: Scope, /) -> Any:
+        """Its value. Raises FlawError."""
+        raise NotImplementedError
 
     def resolve(self, scope: Scope) -> Any:
         """Its value. Raises ExpressionError naming what in it has no value."""
         try:
-            return self._calculate(scope)
+            return self.calculate(scope)
         except FlawError as flaw:
             raise placed(flaw, self.source, self.offset, self.within) from None
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from msgspec import Struct
 
 from tenuto.core.expressions.errors import FlawError, Part, placed
 from tenuto.core.expressions.wording import kind_of, listed, quoted
@@ -26,8 +27,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 Scope = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """One path: where it starts (`root`), where it leads (`parts`), and where it is written.
 
     `offset` is the place in the string that holds it: of its `${{` where the path stands alone, of its root inside

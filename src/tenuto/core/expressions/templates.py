@@ -11,9 +11,10 @@ anywhere else. A plain path needs no CEL; anything else loads it, when the templ
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+
+from msgspec import Struct
 
 from tenuto.core.canonical import DEPTH_MAX, canonical
 from tenuto.core.expressions.errors import CLOSE, OPEN, ExpressionError, FlawError, Part, placed
@@ -32,8 +33,7 @@ RENDERED_MAX = 64 << 20
 _Found = Reference | Expression
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(Struct, frozen=True):
     """A string with expressions in it: literal text and expressions in turn."""
 
     parts: tuple[str | _Found, ...]
@@ -50,22 +50,19 @@ class _Text:
         return "".join(out)
 
 
-@dataclass(frozen=True, slots=True)
-class _Items:
+class _Items(Struct, frozen=True):
     """A list of which at least one item holds expressions."""
 
     items: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Object:
+class _Object(Struct, frozen=True):
     """An object of which at least one value holds expressions."""
 
     items: tuple[tuple[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Condition:
+class _Condition(Struct, frozen=True):
     """An expression that must be true or false."""
 
     expression: _Found
@@ -79,8 +76,7 @@ class _Condition:
         raise placed(flaw, str(found), found.offset, found.within)
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A compiled template. Immutable; `references` are in the order in which they are written.
 
     `constant` says that it holds no expression, so that it gives the same for every scope. What `evaluate` returns
@@ -150,7 +146,7 @@ def _template(found: list[_Found], program: Any) -> Template:
 
 
 def _run(program: Any, scope: Scope) -> Any:
-    if isinstance(program, Reference | Expression):
+    if isinstance(program, (Reference, Expression)):
         return program.resolve(scope)
     if isinstance(program, _Text):
         return program.render(scope)

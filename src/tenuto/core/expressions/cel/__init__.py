@@ -22,6 +22,17 @@ from tenuto.core.expressions.references import Scope
 __all__ = ["COST_MAX", "EXPRESSION_MAX", "read_expression"]
 
 
+class _Calculation(Expression, frozen=True):
+    node: Node
+    slots: int
+
+    def calculate(self, scope: Scope, /) -> Any:
+        frame = Frame(scope, self.source, self.offset, self.slots)
+        value = as_read(self.node.value(frame))
+        _check_result(self.node, value, frame)
+        return value
+
+
 def read_expression(text: str, begin: int, within: tuple[Part, ...], close: str) -> tuple[Expression, int]:
     """The expression between `begin` and `close` (empty: the end of the text), and the place of `close`.
 
@@ -31,15 +42,7 @@ def read_expression(text: str, begin: int, within: tuple[Part, ...], close: str)
     end = tokens[-1].at
     parser = Parser(tokens, within)
     node = parser.parse()
-    source = text[begin:end]
-
-    def calculate(scope: Scope) -> Any:
-        frame = Frame(scope, source, begin, parser.slots)
-        value = as_read(node.value(frame))
-        _check_result(node, value, frame)
-        return value
-
-    return Expression(source, tuple(parser.references), begin, within, calculate), end
+    return _Calculation(text[begin:end], tuple(parser.references), begin, within, node, parser.slots), end
 
 
 def _check_result(node: Node, value: Any, frame: Frame) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tenuto.core.canonical import canonical
 from tenuto.core.expressions.cel.frames import Frame
@@ -24,8 +25,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 _DOUBLE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function: how many arguments it takes, and whether it is written `text.name()`, `name(text)` or both ways."""
 
     run: Callable[..., Any]
@@ -34,8 +34,7 @@ class Function:
     free: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
+class Call(Node, frozen=True):
     """A call of a function; its first argument is what stands before the dot."""
 
     function: Function
@@ -54,8 +53,7 @@ class Call(Node):
         return self.arguments
 
 
-@dataclass(frozen=True, slots=True)
-class Matches(Node):
+class Matches(Node, frozen=True):
     """`text.matches(pattern)` with a pattern that is written in the expression: read once."""
 
     operand: Node

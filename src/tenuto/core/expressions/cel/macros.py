@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tenuto.core.expressions.cel.frames import Frame, as_read
@@ -21,8 +20,7 @@ MACROS = {"all": (2,), "exists": (2,), "exists_one": (2,), "filter": (2,), "map"
 _ERROR_COST = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Macro(Node):
+class Macro(Node, frozen=True):
     """A loop over `items`; the item of a turn is in the frame's `slot`. A turn costs the `size` of its parts."""
 
     name: str
@@ -56,8 +54,7 @@ def _order(key: str) -> bytes:
     return key.encode("utf-16-be", "surrogatepass")
 
 
-@dataclass(frozen=True, slots=True)
-class Quantified(Macro):
+class Quantified(Macro, frozen=True):
     """`all` (decided by the first false) or `exists` (by the first true); an error counts unless one decides."""
 
     decider: bool
@@ -83,8 +80,7 @@ class Quantified(Macro):
         return (self.items, self.condition)
 
 
-@dataclass(frozen=True, slots=True)
-class ExactlyOne(Macro):
+class ExactlyOne(Macro, frozen=True):
     condition: Node
 
     def value(self, frame: Frame) -> Any:
@@ -95,8 +91,7 @@ class ExactlyOne(Macro):
         return (self.items, self.condition)
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped(Macro):
+class Mapped(Macro, frozen=True):
     """`map`, and `filter`, which is a `map` of each item to itself; without a condition all items are taken."""
 
     condition: Node | None

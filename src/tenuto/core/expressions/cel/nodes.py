@@ -7,10 +7,10 @@ Evaluation recurses as deep as the expression is nested, which the parser bounds
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tenuto.core.expressions.cel.frames import Frame, as_read
 from tenuto.core.expressions.cel.operators import apply, is_number
@@ -37,16 +37,15 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Node(ABC):
+class Node(Struct, frozen=True):
     """A part of an expression, written from `at` to `end`."""
 
     at: int
     end: int
 
-    @abstractmethod
     def value(self, frame: Frame, /) -> Any:
         """Its value. Raises FlawError where it has none."""
+        raise NotImplementedError
 
     @property
     def inner(self) -> tuple[Node, ...]:
@@ -54,16 +53,14 @@ class Node(ABC):
         return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Literal(Node):
+class Literal(Node, frozen=True):
     constant: Any
 
     def value(self, _frame: Frame, /) -> Any:
         return self.constant
 
 
-@dataclass(frozen=True, slots=True)
-class Path(Node):
+class Path(Node, frozen=True):
     """What is read from the scope."""
 
     reference: Reference
@@ -76,8 +73,7 @@ class Path(Node):
             raise
 
 
-@dataclass(frozen=True, slots=True)
-class Variable(Node):
+class Variable(Node, frozen=True):
     """The item that a macro looks at."""
 
     slot: int
@@ -86,8 +82,7 @@ class Variable(Node):
         return frame.slots[self.slot]
 
 
-@dataclass(frozen=True, slots=True)
-class Select(Node):
+class Select(Node, frozen=True):
     operand: Node
     name: str
 
@@ -99,8 +94,7 @@ class Select(Node):
         return (self.operand,)
 
 
-@dataclass(frozen=True, slots=True)
-class Index(Node):
+class Index(Node, frozen=True):
     operand: Node
     index: Node
 
@@ -136,8 +130,7 @@ def _named(node: Node, frame: Frame) -> str:
     return str(node.reference) if isinstance(node, Path) else frame.written(node.at, node.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Has(Node):
+class Has(Node, frozen=True):
     """Whether an object has a key."""
 
     operand: Node
@@ -155,8 +148,7 @@ class Has(Node):
         return (self.operand,)
 
 
-@dataclass(frozen=True, slots=True)
-class Items(Node):
+class Items(Node, frozen=True):
     items: tuple[Node, ...]
 
     def value(self, frame: Frame) -> Any:
@@ -167,8 +159,7 @@ class Items(Node):
         return self.items
 
 
-@dataclass(frozen=True, slots=True)
-class Object(Node):
+class Object(Node, frozen=True):
     pairs: tuple[tuple[Node, Node], ...]
 
     def value(self, frame: Frame) -> Any:
@@ -187,8 +178,7 @@ class Object(Node):
         return tuple(node for pair in self.pairs for node in pair)
 
 
-@dataclass(frozen=True, slots=True)
-class Not(Node):
+class Not(Node, frozen=True):
     operand: Node
 
     def value(self, frame: Frame) -> Any:
@@ -199,8 +189,7 @@ class Not(Node):
         return (self.operand,)
 
 
-@dataclass(frozen=True, slots=True)
-class Minus(Node):
+class Minus(Node, frozen=True):
     operand: Node
 
     def value(self, frame: Frame) -> Any:
@@ -217,8 +206,7 @@ class Minus(Node):
         return (self.operand,)
 
 
-@dataclass(frozen=True, slots=True)
-class Binary(Node):
+class Binary(Node, frozen=True):
     """Two values and an operator between them."""
 
     sign: str
@@ -244,8 +232,7 @@ def _with_place(flaw: FlawError, at: int) -> FlawError:
     return flaw
 
 
-@dataclass(frozen=True, slots=True)
-class Several(Node):
+class Several(Node, frozen=True):
     """`&&` (decided by the first false) or `||` (by the first true).
 
     As in CEL, what decides makes an error on its left harmless: the order of the parts does not matter.
@@ -273,8 +260,7 @@ class Several(Node):
         return self.parts
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(Node):
+class Choice(Node, frozen=True):
     """`condition ? yes : no`; only one of them is looked at."""
 
     condition: Node

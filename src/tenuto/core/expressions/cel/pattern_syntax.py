@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
+
+from msgspec import Struct
 
 from tenuto.core.expressions.errors import FlawError
 from tenuto.core.expressions.wording import cut, quoted
@@ -31,8 +32,7 @@ _CODE = re.compile(r"x([0-9a-fA-F]{2})|x\{([0-9a-fA-F]{1,6})\}")
 _FLAGS = re.compile(r"\(\?([ims]+)\)")
 
 
-@dataclass(frozen=True, slots=True)
-class CharSet:
+class CharSet(Struct, frozen=True):
     """Some characters, or all but these."""
 
     ranges: _Ranges

@@ -7,7 +7,7 @@ is nothing that needs going back: no references to groups and no looking ahead, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tenuto.core.expressions.cel.frames import Frame
 from tenuto.core.expressions.cel.pattern_syntax import Instruction, PatternReader, is_word
@@ -21,8 +21,7 @@ _STEPS_KEPT = 4_096
 _Step = tuple[frozenset[int], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """A pattern, read. Equal where written the same."""
 
     written: str
@@ -33,10 +32,11 @@ class Pattern:
         states = frozenset((0,))
         known: dict[tuple[frozenset[int], int, str], _Step] = {}
         before = ""
-        frame.spend_text(8 * len(text))
+        places = any(instruction.context for instruction in self.program)
+        frame.spend(len(text) >> 2)
         for at in range(len(text) + 1):
             char = text[at : at + 1]
-            context = _context(before, char)
+            context = _context(before, char) if places else 0
             step = known.get((states, context, char))
             if step is None:
                 if len(known) >= _STEPS_KEPT:
