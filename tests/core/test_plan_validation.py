@@ -36,7 +36,7 @@ def test_a_plan_built_in_python_is_held_to_the_same_rules() -> None:
     assert problems(run("a"), run("a")) == ["steps.a: two steps have this name; rename one"]
     assert problems(run("a"), name="")[0].startswith("name: a plan's name is one line of 1 to 100 characters")
     assert problems(run("a"), merge=MergePolicy(kind="agent", agent="x")) == [
-        "merge: agent is not in this version; write fail or {prefer: STEP}"
+        "merge.agent: there is no agent x; none is declared"
     ]
 
 
@@ -49,7 +49,7 @@ def test_a_plan_built_in_python_is_held_to_the_same_rules() -> None:
         (run("a", max_tokens=-1), "steps.a.max_tokens: -1 is too small"),
         (run("a", retry=Retry(tries=0)), "steps.a.retry.tries: 0 is too small"),
         (run("a", retry=Retry(backoff_ms=-1)), "steps.a.retry.backoff: a backoff is never negative"),
-        (run("a", merge=MergePolicy(kind="older")), "steps.a.merge: older is not in this version"),
+        (run("a", merge=MergePolicy(kind="older")), "steps.a.merge: older is for bases only"),
         (run("a", foreach=Raw(b"5")), "steps.a.foreach: foreach is neither a list nor an expression"),
         (run("a", model="x"), "steps.a.model: x is no model name"),
         (Step(name="a", work=UsesWork(target="a:b")), "steps.a.uses: a:b names no function"),

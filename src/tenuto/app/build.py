@@ -13,7 +13,7 @@ from tenuto.adapters.stores.sqlite import SqliteJournal
 from tenuto.app.config import Settings
 from tenuto.app.providers import model_directory, provider_limits
 from tenuto.core.agents import AgentSpec
-from tenuto.core.plan import Plan, PromptWork, RunWork, UsesWork
+from tenuto.core.plan import Plan, PlanWork, PromptWork, RunWork, UsesWork, Work, every_step
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.errors import SandboxUnavailableError, StorageError, UsageError
 from tenuto.runtime.contents import Contents
@@ -101,9 +101,10 @@ async def choose_sandbox(plan: Plan, agents: Mapping[str, AgentSpec], preference
 
     SandboxUnavailableError where the plan runs commands and no sandbox works here.
     """
-    needed = any(isinstance(step.work, RunWork) for step in plan.steps)
-    needed = needed or any("run" in agent.tools for agent in _used_agents(plan, agents))
-    wanted = needed or any(isinstance(step.work, UsesWork) for step in plan.steps)
+    works = [step.work for _, step in every_step(plan)]
+    needed = any(isinstance(work, RunWork) for work in works)
+    needed = needed or any("run" in agent.tools for agent in _used_agents(works, agents))
+    wanted = needed or any(isinstance(work, UsesWork) or _is_open(work) for work in works)
     if not wanted:
         return None
     from tenuto.adapters.sandboxes.finding import find_sandbox
@@ -116,12 +117,18 @@ async def choose_sandbox(plan: Plan, agents: Mapping[str, AgentSpec], preference
         return None
 
 
-def _used_agents(plan: Plan, agents: Mapping[str, AgentSpec]) -> list[AgentSpec]:
-    """The agents that a run may call: those its steps name, or all where a program may ask for any."""
-    if any(isinstance(step.work, UsesWork) for step in plan.steps):
+def _used_agents(works: Sequence[Work], agents: Mapping[str, AgentSpec]) -> list[AgentSpec]:
+    """The agents that a run may call: those its steps name, or all where a program or a plan to come may."""
+    if any(isinstance(work, UsesWork) or _is_open(work) for work in works):
         return list(agents.values())
-    named = {step.work.agent for step in plan.steps if isinstance(step.work, PromptWork)}
+    named = {work.agent for work in works if isinstance(work, PromptWork)}
+    named |= {other for name in named if name and name in agents for other in agents[name].fallbacks}
     return [agent for name, agent in agents.items() if name in named]
+
+
+def _is_open(work: Work) -> bool:
+    """Whether the work is a plan that only a step of the run will produce."""
+    return isinstance(work, PlanWork) and work.plan is None
 
 
 def _preference(name: str | None) -> Literal["bubblewrap", "sandlock", "none"] | None:
@@ -166,6 +173,7 @@ def build_engine(
     recorded: Mapping[str, ModelProvider],
 ) -> PlanExecutionEngine:
     """An engine over a store. `directory` is the plan's, for its Python modules; `recorded` maps `replay:RUN`."""
+    from tenuto.adapters.plans.produced import ProducedPlans
     from tenuto.adapters.programs import PythonPrograms
     from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
     from tenuto.runtime.engine import PlanExecutionEngine
@@ -178,6 +186,7 @@ def build_engine(
         tools=toolbox,
         workspace=lambda contents: TreeWorkspace(contents, store.path / "work", redactor=store.redactor),
         clock=clock,
+        plans=ProducedPlans(),
         programs=PythonPrograms([directory]),
         max_parallel=settings.max_parallel,
         providers=provider_limits(settings),

@@ -14,7 +14,7 @@ from tenuto.app.config import Settings
 from tenuto.app.plans import ReadyPlan, programs_of, ready_plan
 from tenuto.app.providers import model_directory
 from tenuto.core.models import ModelProfile
-from tenuto.core.plan import Lock, Registry
+from tenuto.core.plan import Lock, Registry, every_step
 from tenuto.core.pricing import unknown_prices
 from tenuto.core.spec import MODEL_DEFAULT, RunSpec
 from tenuto.errors import InvalidPlanError, UsageError
@@ -72,7 +72,7 @@ async def check_plan(settings: Settings, path: Path, repository: Path) -> Checke
     ready = await ready_plan(path, repository, sandbox=None, need_sandbox=False, secrets=settings.secrets)
     problems: list[InvalidPlanError] = []
     programs = PythonPrograms([ready.directory])
-    for step, target in programs_of(ready.plan.steps):
+    for step, target in programs_of(ready.plan):
         try:
             programs.load(target)
         except UsageError as error:
@@ -99,7 +99,7 @@ def _models(ready: ReadyPlan, override: str | None) -> dict[str, str]:
     """Every part of the plan that names a model, each model once."""
     if override is not None:
         return {"": override}
-    named = {f"steps.{step.name}.model": step.model for step in ready.plan.steps}
+    named = {f"steps.{path}.model": step.model for path, step in every_step(ready.plan)}
     named |= {f"agents.{name}.model": agent.model for name, agent in ready.agents.items()}
     named["defaults.model"] = ready.plan.defaults.model or MODEL_DEFAULT
     return {part: name for name, part in {name: part for part, name in named.items() if name}.items()}

@@ -13,11 +13,11 @@ from tenuto.app.amounts import require_limited
 from tenuto.app.build import Store, build_engine, build_toolbox, choose_sandbox, make_store
 from tenuto.app.config import OPENAI_BASE_URL, Settings
 from tenuto.app.finding import check_run_id, new_run_id, resolve_run
-from tenuto.app.plans import ReadyPlan, check_json_inputs, model_names, plan_directory, ready_plan
+from tenuto.app.plans import ReadyPlan, check_json_inputs, model_names, plan_directory, ready_plan, tool_modules
 from tenuto.core.budget import NOTHING, Amount
 from tenuto.core.events.run import RunStarted
 from tenuto.core.ids import RunId
-from tenuto.core.plan import Step
+from tenuto.core.plan import Step, every_step
 from tenuto.core.plan_inputs import check_inputs
 from tenuto.core.problems import shorten
 from tenuto.core.records import GENESIS
@@ -92,7 +92,7 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
     drive.stopper.before()
     repository = _repository(options.repository)
     ready = await ready_plan(options.plan, repository, sandbox=settings.sandbox, secrets=settings.secrets)
-    _require_secrets(settings, ready.plan.steps)
+    _require_secrets(settings, (step for _, step in every_step(ready.plan)))
     run = new_run_id(ready.plan.name) if options.run is None else check_run_id(options.run)
     await _refuse_existing(store, run)
     check_json_inputs(ready.plan, options.inputs)
@@ -187,7 +187,7 @@ async def engine_of(settings: Settings, store: Store, spec: RunSpec, repository:
         sandbox = await choose_sandbox(
             spec.plan, spec.registry.agents, "none" if spec.lock.sandbox == "none" else settings.sandbox
         )
-    toolbox = build_toolbox(spec.plan.tools, directory, sandbox, repository=repository)
+    toolbox = build_toolbox(tool_modules(spec.plan), directory, sandbox, repository=repository)
     for name, recorded in spec.registry.tools.items():
         current = toolbox.get(name)
         if current is not None and current.spec != recorded:

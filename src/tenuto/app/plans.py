@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenuto.core.agents import AgentSpec
 from tenuto.core.canonical import DIGITS_MAX, clean
-from tenuto.core.plan import Plan, Step, UsesWork
+from tenuto.core.plan import Plan, UsesWork, every_step, plans_within
 from tenuto.core.problems import shorten
 from tenuto.core.spec import MODEL_DEFAULT
 from tenuto.errors import InvalidPlanError, UsageError
@@ -28,6 +28,7 @@ __all__ = [
     "programs_of",
     "read_inputs",
     "ready_plan",
+    "tool_modules",
 ]
 
 PLAN_PLACE = "plan"
@@ -71,7 +72,7 @@ async def ready_plan(
         from tenuto.adapters.sandboxes.unconfined import NoSandbox
 
         found = NoSandbox()  # nothing is run: the tool is only described
-    tools = build_toolbox(loaded.plan.tools, loaded.directory, found, repository=repository)
+    tools = build_toolbox(tool_modules(loaded.plan), loaded.directory, found, repository=repository)
     names = {spec.name for spec in tools.specs()} | {"run"}
     shown = {part: (loaded.directory / place).as_posix() for part, place in loaded.places.items()}
     validate_plan(loaded.plan, loaded.agents, names, shown, secrets=secrets)
@@ -157,14 +158,20 @@ def _few_digits(digits: str) -> int:
     return int(digits)
 
 
-def programs_of(steps: tuple[Step, ...]) -> list[tuple[str, str]]:
-    """Step name and target of every step that is a Python program."""
-    return [(step.name, step.work.target) for step in steps if isinstance(step.work, UsesWork)]
+def programs_of(plan: Plan) -> list[tuple[str, str]]:
+    """Path and target of every step that is a Python program, in sub-plans too."""
+    return [(path, step.work.target) for path, step in every_step(plan) if isinstance(step.work, UsesWork)]
+
+
+def tool_modules(plan: Plan) -> list[str]:
+    """The modules of tools that the plan and its sub-plans name, each once."""
+    return list(dict.fromkeys(module for _, part in plans_within(plan) for module in part.tools))
 
 
 def model_names(plan: Plan, agents: Mapping[str, AgentSpec], override: str | None) -> set[str]:
     """Every model that a run of the plan may use; `override` alone where it is given."""
     if override is not None:
         return {override}
-    named = {step.model for step in plan.steps} | {agent.model for agent in agents.values()}
+    named = {step.model for _, step in every_step(plan)} | {agent.model for agent in agents.values()}
+    named |= {part.defaults.model for _, part in plans_within(plan)}
     return {name for name in named if name} | {plan.defaults.model or MODEL_DEFAULT}

@@ -38,7 +38,7 @@ async def _todays(settings: Settings, recorded: RunSpec, directory: Path) -> tup
         raise UsageError("the run's plan is from no file", fix="replay it without --against")
     ready = await ready_plan(directory / place, directory, sandbox=None, need_sandbox=False)
     programs = PythonPrograms([ready.directory])
-    code = {name: programs.load(target).code for name, target in programs_of(ready.plan.steps)}
+    code = {name: programs.load(target).code for name, target in programs_of(ready.plan)}
     known = recorded.lock.profiles
     names = model_names(ready.plan, ready.agents, recorded.lock.model)
     lock = Lock(

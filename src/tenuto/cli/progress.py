@@ -79,7 +79,7 @@ class PlainProgress:
             case TimerSet(timer=timer, try_number=number, why="try"):
                 path = timer.rsplit("/", 2)[0]
                 step = state.steps.get(StepPath(path))
-                tries = f" of {state.spec.step(step.name).retry.tries}" if step is not None else ""
+                tries = f" of {state.compiled(step).retry.tries}" if step is not None else ""
                 wait = max(0, event.due_us - published.at_us) / 1_000_000
                 return f"retry      {path}: {self._failed.pop(timer, 'failed')}, try {number}{tries} in {wait:.1f} s"
             case _:

@@ -10,6 +10,7 @@ from tenuto.core.budget import Limits
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest
 from tenuto.core.normal import normal
+from tenuto.core.policies import OnError, Retry
 
 __all__ = ["AgentSpec", "Capability"]
 
@@ -23,12 +24,15 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
-    """A named spec: role, capabilities, instructions, model, tools, limits. Data, not a thread.
+    """A named spec: role, capabilities, instructions, model, tools, limits, policies. Data, not a thread.
 
     `model` is `provider:model`, or None where the plan's default holds. `at_once` limits its open calls over a
     whole run. `limits` holds per step; `iterations_max` is the limit of model calls in one attempt.
+    `approve` names the tools of which each call needs a person's approval. `fallbacks` are agents that take over
+    where this one has failed and the step names none.
     """
 
+    approve: tuple[str, ...] = ()
     at_once: int | None = None
     capabilities: tuple[Capability, ...] = ()
     description: str = ""
@@ -39,7 +43,10 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, d
     max_tokens: int | None = None
     model: str | None = None
     name: str
+    on_error: OnError | None = None
+    retry: Retry | None = None
     role: str = ""
+    timeout_ms: int | None = None
     tools: tuple[str, ...] = ()
     version: str = ""
 

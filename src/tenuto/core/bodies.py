@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tenuto.core.agents import AgentSpec, Capability
 from tenuto.core.canonical import canonical, parse
 from tenuto.core.normal import normal
-from tenuto.core.plan import InputSpec, Lock, Plan, Registry, Step
+from tenuto.core.plan import InputSpec, Lock, Plan, PlanWork, Registry, Step
 from tenuto.core.tools import ToolSpec
 
 __all__ = ["read_lock", "read_plan", "read_registry", "write_body"]
@@ -30,7 +30,10 @@ def write_body(body: Plan | Registry | Lock) -> bytes:
 
 def read_plan(data: bytes) -> Plan:
     """Raises ValueError for bytes that are no plan of this version."""
-    fields = _object(data)
+    return _plan(_object(data))
+
+
+def _plan(fields: dict[str, Any]) -> Plan:
     steps = tuple(_step(step) for step in fields.pop("steps", ()))
     inputs = {name: _with_raw(InputSpec, spec, ("default",)) for name, spec in fields.pop("inputs", {}).items()}
     outputs = _raw_values(fields.pop("outputs", {}))
@@ -60,8 +63,14 @@ def _object(data: bytes) -> dict[str, Any]:
 
 def _step(fields: dict[str, Any]) -> Step:
     values = _raw_values(fields.pop("values", {}))
+    inner = fields["work"].pop("plan", None)
     step = _with_raw(Step, fields, ("foreach", "output"))
-    return replace(step, values=values) if values else step
+    step = replace(step, values=values) if values else step
+    return step if inner is None else replace(step, work=PlanWork(**_untagged(fields["work"]), plan=_plan(inner)))
+
+
+def _untagged(work: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in work.items() if name != "kind"}
 
 
 def _agent(fields: dict[str, Any]) -> AgentSpec:

@@ -30,7 +30,7 @@ from tenuto.core.state import AgentFrame, Call, CommandFrame, ExecutionState, Pr
 from tenuto.core.tools import Effect
 from tenuto.core.work import work_of
 
-__all__ = ["output_schema", "request_call", "tool_call_again"]
+__all__ = ["output_schema", "request_call", "tool_ask", "tool_call_again"]
 
 _TOOL_CALL = Amount(tool_calls=1)
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -83,7 +83,7 @@ def _parked(state: ExecutionState, call: Call, need: Amount) -> Conclude | None:
 
 
 def _model_call(state: ExecutionState, call: Call, step: StepState) -> Command:
-    work = work_of(state.spec, step)
+    work = work_of(state, step)
     agent = work.agent_for(step, call.position)
     frame = step.frame
     if isinstance(frame, AgentFrame):
@@ -175,7 +175,7 @@ def _task(state: ExecutionState, step: StepState) -> str:
     if isinstance(step.asked, AskAgent):
         value = step.asked.task.value
         return value if isinstance(value, str) else step.asked.task.data.decode()
-    template = state.spec.step(step.name).prompt
+    template = state.compiled(step).prompt
     if template is None:
         raise AssertionError(f"{step.path} has no prompt")
     return rendered(state, step, template)
@@ -193,7 +193,7 @@ def output_schema(state: ExecutionState, step: StepState) -> msgspec.Raw | None:
     """The JSON Schema that a step's output must meet; templates in it filled in."""
     if isinstance(step.asked, AskAgent):
         return None if step.asked.schema is None else step.asked.schema.raw
-    spec = state.spec.step(step.name)
+    spec = state.compiled(step)
     if spec.output is None:
         return None
     if spec.output_fixed is not None:
@@ -208,10 +208,10 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
     parked = _parked(state, call, _TOOL_CALL) if call.hold == NOTHING else None
     if parked is not None:
         return parked
-    name, arguments, agent = _tool_ask(state, call, step)
+    name, arguments, agent = tool_ask(state, call, step)
     offered = _offered(state, step)
     spec = state.spec.registry.tools.get(name) if offered is None or name in offered else None
-    compiled = state.spec.step(step.name)
+    compiled = state.compiled(step)
     is_command = isinstance(step.frame, CommandFrame)
     effect: Effect = compiled.effect if is_command else spec.effect if spec is not None else "read"
     version = spec.version if spec is not None else ""
@@ -255,38 +255,48 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
     timeout = compiled.timeout_ms if is_command or compiled.timeout_ms is not None else None
     if timeout is None and spec is not None:
         timeout = spec.timeout_ms
-    return CallTool(event, _remaining_us(state, timeout), offered, output_schema(state, step) if is_command else None)
+    return CallTool(
+        event,
+        _remaining_us(state, timeout),
+        grants=grants,
+        keep=compiled.step.keep,
+        offered=offered,
+        output_schema=output_schema(state, step) if is_command else None,
+    )
 
 
 def _offered(state: ExecutionState, step: StepState) -> tuple[str, ...] | None:
     """The tools an agent may use; a command and a program may use all of the run."""
     if not isinstance(step.frame, AgentFrame):
         return None
-    agent = work_of(state.spec, step).agent
+    agent = work_of(state, step).agent
     return () if agent is None else tuple(agent.tool_digests)
 
 
 def tool_call_again(state: ExecutionState, call: Call) -> tuple[str, Content, Digest]:
     """Tool, arguments and tree of a call that was made and is in doubt."""
     step = state.steps[call.path]
-    name, arguments, _ = _tool_ask(state, call, step)
+    name, arguments, _ = tool_ask(state, call, step)
     return name, arguments, _tree_of(state, step, call)
 
 
-def _tool_ask(state: ExecutionState, call: Call, step: StepState) -> tuple[str, Content, str | None]:
+def tool_ask(state: ExecutionState, call: Call, step: StepState) -> tuple[str, Content, str | None]:
     """Which tool, with what, asked for by whom."""
     frame = step.frame
     ordinal = call.position.rpartition("/")[2]
+    if call.edited is not None:
+        name, _, agent_name = tool_ask(state, replace(call, edited=None), step)
+        return name, call.edited, agent_name
     if isinstance(frame, AgentFrame):
         ask = read_reply(frame.exchanges[-1].reply).tool_calls[int(ordinal) - frame.base]
-        agent = work_of(state.spec, step).agent
+        agent = work_of(state, step).agent
         return ask.name, Content.of_bytes(bytes(ask.arguments)), agent.agent if agent else None
     if isinstance(frame, ProgramFrame):
         asked = frame.open_asks[ordinal]
         if not isinstance(asked, AskTool):
             raise AssertionError(f"{call.position} is no tool call")
         return asked.tool, asked.arguments, None
-    template = state.spec.step(step.name).command
+    template = state.compiled(step).command
     if template is None:
         raise AssertionError(f"{step.path} has no command")
     arguments: dict[str, Any] = {"command": rendered(state, step, template)}
@@ -297,4 +307,4 @@ def _tree_of(state: ExecutionState, step: StepState, call: Call) -> Digest:
     frame = step.frame
     if isinstance(frame, ProgramFrame):
         return frame.trees[call.position.rpartition("/")[2].rpartition(".")[0]]
-    return step.out_tree or state.tree
+    return step.out_tree or state.start_tree(step)

@@ -6,7 +6,7 @@ from tenuto.core.budget import NOTHING
 from tenuto.core.commands import Command, Conclude
 from tenuto.core.events.call import CallLost
 from tenuto.core.events.step import StepCancelled
-from tenuto.core.state import ExecutionState, ProgramFrame, StepState
+from tenuto.core.state import ExecutionState, PlanFrame, ProgramFrame, StepState
 
 __all__ = ["cancel_step"]
 
@@ -31,7 +31,7 @@ def _clear(state: ExecutionState, step: StepState) -> Command | None:
 
 
 def _first_child(state: ExecutionState, step: StepState) -> StepState | None:
-    if step.expansion is None and not isinstance(step.frame, ProgramFrame):
+    if step.expansion is None and step.loop is None and not isinstance(step.frame, (PlanFrame, ProgramFrame)):
         return None
     children = [s for s in state.steps.values() if s.parent == step.path and not s.ended]
     return min(children, key=lambda s: s.order) if children else None

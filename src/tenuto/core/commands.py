@@ -6,11 +6,23 @@ import msgspec
 
 from tenuto.core.events import Derived
 from tenuto.core.events.call import CallInDoubt, MergeRequested, ModelCallRequested, ToolCallRequested
+from tenuto.core.events.plan import PlanRequested
 from tenuto.core.events.program import TimerSet
 from tenuto.core.ids import Digest
 from tenuto.core.models import Message, ToolSchema
+from tenuto.core.tools import Grants
 
-__all__ = ["CallModel", "CallTool", "Command", "Conclude", "MergeTrees", "ReconcileCall", "SetTimer", "intent"]
+__all__ = [
+    "CallModel",
+    "CallTool",
+    "Command",
+    "Conclude",
+    "LoadPlan",
+    "MergeTrees",
+    "ReconcileCall",
+    "SetTimer",
+    "intent",
+]
 
 
 class Conclude(msgspec.Struct, frozen=True, gc=False):
@@ -31,17 +43,25 @@ class CallModel(msgspec.Struct, frozen=True, gc=False):
 
 
 class CallTool(msgspec.Struct, frozen=True, gc=False):
-    """`offered` are the tools that the asking agent may use; None = every tool of the run. `output_schema` is that of
-    a command's standard output."""
+    """`offered` are the tools that the asking agent may use; None = every tool of the run. `grants` and `keep` are
+    those of the step, `output_schema` is that of a command's standard output."""
 
     event: ToolCallRequested
     timeout_us: int | None
+    grants: Grants = Grants()
+    keep: tuple[str, ...] = ()
     offered: tuple[str, ...] | None = None
     output_schema: msgspec.Raw | None = None
 
 
 class MergeTrees(msgspec.Struct, frozen=True, gc=False):
     event: MergeRequested
+
+
+class LoadPlan(msgspec.Struct, frozen=True, gc=False):
+    """Read the sub-plan that an earlier step has produced."""
+
+    event: PlanRequested
 
 
 class SetTimer(msgspec.Struct, frozen=True, gc=False):
@@ -54,7 +74,7 @@ class ReconcileCall(msgspec.Struct, frozen=True, gc=False):
     event: CallInDoubt
 
 
-Command = Conclude | CallModel | CallTool | MergeTrees | SetTimer | ReconcileCall
+Command = Conclude | CallModel | CallTool | MergeTrees | LoadPlan | SetTimer | ReconcileCall
 
 
 def intent(command: Command) -> Derived:

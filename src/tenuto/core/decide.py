@@ -16,25 +16,30 @@ from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused, MergeReq
 from tenuto.core.events.program import TimerSet
 from tenuto.core.events.run import ParkedCall, RunEnded, RunExhausted
 from tenuto.core.ids import Digest, Position, StepPath
-from tenuto.core.joins import joined_tree
+from tenuto.core.joins import ends_tree
 from tenuto.core.ledger import RUN, payment
+from tenuto.core.moves import unwanted_member
+from tenuto.core.people import ask_person
 from tenuto.core.results import result_digest
-from tenuto.core.scope import run_scope
+from tenuto.core.scope import plan_scope
 from tenuto.core.seeds import backoff_ms
-from tenuto.core.state import Call, ExecutionState
-from tenuto.core.stepping import decide_step, merge_again
+from tenuto.core.state import ROOT, Call, ExecutionState, StepState
+from tenuto.core.stepping import decide_step, load_again, merge_again
 
-__all__ = ["decide", "idle", "outstanding_timers", "waits_for_program"]
+__all__ = ["decide", "idle", "outstanding_timers", "waits_for_people", "waits_for_program"]
 
 
 def decide(state: ExecutionState) -> Command | None:
     """What should happen next; None = wait for the next input."""
     if state.status not in ("running", "cancelling"):
         return None
-    if state.failing is not None or state.status == "cancelling":
-        command = _cancel_next(state)
-        if command is not None or state.status == "cancelling":
-            return command or _end(state)
+    whole = state.blocks[ROOT]
+    if whole.failing is not None or state.status == "cancelling":
+        unwanted = unwanted_member(state, ROOT, all_of_them=state.status == "cancelling")
+        if unwanted is not None:
+            return cancel_step(state, unwanted)
+        if state.status == "cancelling":
+            return _end(state)
     if state.attend:
         return _attend(state, state.calls[state.attend[0]])
     call = _admitted(state)
@@ -42,7 +47,7 @@ def decide(state: ExecutionState) -> Command | None:
         return request_call(state, call)
     if state.agenda is not None:
         return decide_step(state, state.steps[StepPath(state.agenda.label)])
-    if state.unfinished == 0:
+    if whole.unfinished == 0:
         return _end(state)
     if (state.parked or state.queue) and (idle(state) or state.pass_after is not None):
         return _pay(state)
@@ -63,6 +68,18 @@ def waits_for_program(state: ExecutionState) -> bool:
     )
 
 
+def waits_for_people(state: ExecutionState) -> bool:
+    """Whether nothing moves but by a person. Timers that only end their time to answer do not count."""
+    if not state.people or state.open_calls or state.merges_open:
+        return False
+    return all(_ends_a_question(state, timer) for timer in state.timers)
+
+
+def _ends_a_question(state: ExecutionState, timer: str) -> bool:
+    call = state.calls.get(Position(timer))
+    return call is not None and call.status == "asked"
+
+
 def outstanding_timers(state: ExecutionState) -> dict[str, int]:
     """Timers that a resuming engine must set again: name -> due time. Their records stand already."""
     return dict(state.timers)
@@ -73,14 +90,18 @@ def outstanding_timers(state: ExecutionState) -> dict[str, int]:
 
 def _attend(state: ExecutionState, call: Call) -> Command:
     if call.status == "backoff":
-        step = state.spec.step(state.steps[call.path].name)
+        step = state.compiled(state.steps[call.path])
         wait = backoff_ms(
             state.seed, f"{call.position}#{call.failures}", base_ms=step.retry.backoff_ms, number=call.failures
         )
         due = state.at + max(wait, call.retry_after_ms) * 1000
         return SetTimer(TimerSet(due_us=due, timer=call.position, try_number=call.try_number + 1, why="try"))
+    if call.status in ("unasked", "asked"):
+        return ask_person(state, call)
     if call.kind == "merge":
         return merge_again(state, call)
+    if call.kind == "plan":
+        return load_again(state, call)
     if call.kind == "model":
         return Conclude(CallLost(call=call.position, kept=call.hold, try_number=call.try_number))
     if call.reconcilable:
@@ -137,10 +158,17 @@ def _pay(state: ExecutionState) -> Command | None:
 def _first_refusable(state: ExecutionState, parked: list[Call]) -> Conclude | None:
     """The refusal of the first call whose step goes on without it, or whose asker handles the error."""
     for call in parked:
-        step = state.steps[call.path]
-        if step.asked is not None or state.spec.step(step.name).on_error != "fail":
+        if _is_handled(state, state.steps[call.path]):
             return Conclude(CallRefused(call=call.position, need=call.need))
     return None
+
+
+def _is_handled(state: ExecutionState, step: StepState) -> bool:
+    """Whether a failure of this step is not the run's: another agent, its asker or a policy takes care of it."""
+    compiled = state.compiled(step)
+    if step.asked is not None or compiled.on_error != "fail" or step.route < len(compiled.fallbacks):
+        return True
+    return step.block != ROOT and _is_handled(state, state.steps[step.block])
 
 
 def _exhausted(state: ExecutionState, why: str) -> RunExhausted:
@@ -159,33 +187,19 @@ def _exhausted(state: ExecutionState, why: str) -> RunExhausted:
 # --- ends -----------------------------------------------------------------------------------------------------
 
 
-def _cancel_next(state: ExecutionState) -> Command | None:
-    """Steps after the first failing one (or all) end now: their open calls are lost, then they are cancelled."""
-    after = state.failing if state.status == "running" else None
-    steps = state.spec.plan.steps
-    # What a step before the failing one needs is not cancelled, wherever it stands: that step still finishes.
-    wanted = 0 if after is None else state.spec.needed_before[after[0]]
-    for i in range(state.sweep, len(steps)):
-        step = state.steps[StepPath(steps[i].name)]
-        if step.ended or wanted >> i & 1 or (after is not None and step.order <= after):
-            continue
-        return cancel_step(state, step)
-    return None
-
-
 def _end(state: ExecutionState) -> Command | None:
     if state.status == "cancelling":
         return _ended(state, "cancelled", state.tree, state.why)
-    if state.failing is not None:
-        failed = next(s for s in state.spec.plan.steps if state.spec.index[s.name] == state.failing[0])
-        step = state.steps[StepPath(failed.name)]
+    failing = state.blocks[ROOT].failing
+    if failing is not None:
+        step = state.steps[StepPath(state.spec.plan.steps[failing[0]].name)]
         why = step.error.message if step.error is not None else "failed"
         return _ended(state, "failed", state.tree, why, failed=step.path)
     tree = state.final_tree
     if tree is None:
         if state.merges_open:
             return None
-        joined = joined_tree(state, state.spec.ends, state.spec.plan.merge)
+        joined = ends_tree(state, ROOT)
         if not isinstance(joined, str):
             return MergeTrees(MergeRequested(call=Position("end/0/0"), plan=joined))
         tree = joined
@@ -193,7 +207,7 @@ def _end(state: ExecutionState) -> Command | None:
         return _ended(state, "failed", state.tree, state.why)
     try:
         outputs = state.spec.outputs
-        value = None if outputs is None else Content.of(outputs.evaluate(run_scope(state)))
+        value = None if outputs is None else Content.of(outputs.evaluate(plan_scope(state)))
     except ValueError as error:
         return _ended(state, "failed", tree, f"outputs: {error}")
     return _ended(state, "ok", tree, "", outputs=value)

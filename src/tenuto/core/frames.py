@@ -18,7 +18,7 @@ from tenuto.core.merging import MergedTree
 from tenuto.core.models import ToolCallAsk
 from tenuto.core.moves import attend, drop_call, enqueue, feed, give_verdict, put_step, vacate
 from tenuto.core.state import AgentFrame, Call, CommandFrame, Exchange, ExecutionState, ProgramFrame, StepState
-from tenuto.core.work import work_of
+from tenuto.core.work import needs_approval, work_of
 
 __all__ = [
     "CORRECTIONS_MAX",
@@ -73,7 +73,7 @@ def after_reply(state: ExecutionState, step: StepState, event: ModelReplied) -> 
         exchange = Exchange(event.reply, (None,) * len(reply.tool_calls))
         frame = replace(frame, base=base, exchanges=(*frame.exchanges, exchange), started=0, waiting=0)
         return _start_tools(state, replace(step, frame=frame), reply.tool_calls)
-    structured = _schema_of(step, work_of(state.spec, step).spec.output is not None)
+    structured = _schema_of(step, work_of(state, step).spec.output is not None)
     outcome = _answer(reply, event, structured=structured)
     if isinstance(outcome, Failure) and outcome.kind == "schema" and frame.corrections < CORRECTIONS_MAX:
         exchange = Exchange(event.reply, (), _correction(event.violations or (outcome.message,)))
@@ -116,7 +116,7 @@ def _next_call(state: ExecutionState, step: StepState, ordinal: int) -> Executio
     if not isinstance(frame, AgentFrame):
         raise AssertionError(f"{step.path} is no agent")
     step = replace(step, frame=replace(frame, ordinal=ordinal))
-    work = work_of(state.spec, step)
+    work = work_of(state, step)
     if work.agent is not None and frame.iterations >= work.agent.iterations_max:
         limit = work.agent.iterations_max
         error = Failure(kind="iterations", message=f"the agent made {limit} model calls without an answer")
@@ -138,7 +138,8 @@ def _start_tools(state: ExecutionState, step: StepState, asks: tuple[ToolCallAsk
     step = replace(step, frame=replace(frame, started=last, waiting=last - first))
     state = put_step(state, step)
     for i in range(first, last):
-        state = enqueue(state, state.steps[step.path], "tool", str(frame.base + i))
+        ask = needs_approval(state, step, asks[i].name)
+        state = enqueue(state, state.steps[step.path], "tool", str(frame.base + i), ask=ask)
     return state
 
 
@@ -152,7 +153,7 @@ def fail_call(
 ) -> ExecutionState:
     """One try failed: another follows by the step's policy, or the failure is what the asker gets."""
     step = state.steps[call.path]
-    retry = state.spec.step(step.name).retry
+    retry = state.compiled(step).retry
     if retryable and call.failures + 1 < retry.tries:
         again = replace(
             call,
@@ -168,7 +169,7 @@ def fail_call(
         return feed(state, step, call.position.rpartition("/")[2], failure=error)
     if isinstance(step.frame, AgentFrame) and call.kind == "tool":
         told = Content.of({"error": error.message})
-        return after_tool(state, step, call, told, status="error", tree=step.out_tree or state.tree)
+        return after_tool(state, step, call, told, status="error", tree=step.out_tree or state.start_tree(step))
     return give_verdict(state, step, error)
 
 
@@ -220,7 +221,7 @@ def _command_verdict(
         return Failure(call=call.position, kind="command", message=_error_text(result))
     if violations:
         return Failure(call=call.position, kind="schema", message=f"stdout: {'; '.join(violations)}")
-    if state.spec.step(step.name).output is None:
+    if state.compiled(step).output is None:
         return result
     return Content.of(clean(parse(value["stdout"])))
 

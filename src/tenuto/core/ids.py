@@ -10,13 +10,20 @@ import re
 from typing import NewType
 
 __all__ = [
+    "LOADED_PLAN",
+    "MERGED_BELOW",
+    "MERGED_NEEDS",
+    "MERGED_WHOLE",
     "Digest",
     "Position",
     "RunId",
     "StepPath",
     "call_id",
     "child_path",
+    "container_path",
     "encode_key",
+    "iteration_path",
+    "member_path",
     "position",
     "split_position",
     "valid_name",
@@ -27,6 +34,10 @@ StepPath = NewType("StepPath", str)
 Position = NewType("Position", str)
 Digest = NewType("Digest", str)
 """SHA-256 in lower-case hexadecimal, 64 characters."""
+
+MERGED_NEEDS, MERGED_BELOW, MERGED_WHOLE, LOADED_PLAN = "0", "1", "2", "3"
+"""Ordinals of attempt 0, which prepares and closes a step: merging the trees that it needs; those of the steps below
+it; putting the part of a tree that it saw back into the whole; loading its sub-plan."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
@@ -45,8 +56,23 @@ def encode_key(key: str) -> str:
 
 
 def child_path(step: StepPath, key: str) -> StepPath:
-    """The path of a `foreach` child: `patch[src%2Fa.py]`."""
-    return StepPath(f"{step}[{encode_key(key)}]")
+    """The path of a `foreach` child, by its encoded key: `patch[src%2Fa.py]`."""
+    return StepPath(f"{step}[{key}]")
+
+
+def iteration_path(step: StepPath, number: int) -> StepPath:
+    """The path of an iteration of `repeat`, counted from 1: `refine#3`."""
+    return StepPath(f"{step}#{number}")
+
+
+def member_path(block: StepPath, name: str) -> StepPath:
+    """The path of a step of a block's plan: its name in the run's own plan, `do/inner` in the sub-plan of `do`."""
+    return StepPath(f"{block}/{name}" if block else name)
+
+
+def container_path(child: StepPath) -> StepPath:
+    """The path of the step of which this is an item's child or an iteration."""
+    return StepPath(child[: max(child.rfind("["), child.rfind("#"))])
 
 
 def position(step: StepPath, attempt: int, ordinal: str | int) -> Position:

@@ -12,9 +12,10 @@ from tenuto.core.agenda import Order
 from tenuto.core.budget import DIMENSIONS, NOTHING, Account, Amount, add, shortfall, subtract
 from tenuto.core.events.budget import BudgetMoved, Moved
 from tenuto.core.events.program import AskAgent
+from tenuto.core.ids import StepPath, child_path
 from tenuto.core.models import Price, Usage
 from tenuto.core.spec import PLENTY, AgentWork
-from tenuto.core.state import Call, ExecutionState, StepState
+from tenuto.core.state import ROOT, Call, ExecutionState, PlanFrame, StepState
 
 __all__ = [
     "RUN",
@@ -142,10 +143,10 @@ def payment(state: ExecutionState, call: Call) -> BudgetMoved | None:
             available = getattr(free, dimension)
             if available <= 0 or available > PLENTY // 2:
                 continue
-            part = min(available, needed)
-            if not _within(name, step.name):
-                part = min(part, headroom)
-                headroom -= part
+            entered = [path for path in headroom if not _within(name, path)]
+            part = min([available, needed, *(headroom[path] for path in entered)])
+            for path in entered:
+                headroom[path] -= part
             if part:
                 taken.setdefault(name, {})[dimension] = part
                 needed -= part
@@ -155,18 +156,39 @@ def payment(state: ExecutionState, call: Call) -> BudgetMoved | None:
     return BudgetMoved(call=call.position, sources=sources, to=call.account)
 
 
-def _headroom(state: ExecutionState, step: StepState, dimension: str) -> int:
-    """What a step, all its children and lanes together, may still be given by others."""
-    cap = state.spec.cap(state.spec.index[step.name], dimension)
-    if cap >= PLENTY:
-        return PLENTY
-    granted = sum(getattr(a.granted, dimension) for name, a in state.accounts.items() if _within(name, step.name))
-    return max(0, cap - int(granted))
+def _headroom(state: ExecutionState, step: StepState, dimension: str) -> dict[StepPath, int]:
+    """What each plan's step around a call, with all its children and lanes, may still be given by others."""
+    found: dict[StepPath, int] = {}
+    member: StepState | None = _member(state, step)
+    while member is not None:
+        cap = _cap(state, member, dimension)
+        if cap < PLENTY:
+            names = (name for name in state.accounts if _within(name, member.path))
+            granted = sum(getattr(state.accounts[name].granted, dimension) for name in names)
+            found[member.path] = max(0, cap - int(granted))
+        member = None if member.block == ROOT else _member(state, state.steps[member.block])
+    return found
+
+
+def _cap(state: ExecutionState, member: StepState, dimension: str) -> int:
+    spec = state.spec_of(member)
+    cap = spec.cap(spec.index[member.name], dimension)
+    if member.produced is None:
+        return cap
+    own = getattr(spec.inner(member.name, member.produced).plan.budget, dimension)
+    return cap if own is None else min(cap, own)
+
+
+def _member(state: ExecutionState, step: StepState) -> StepState:
+    """The plan's step that a child, an iteration or an asked step is part of."""
+    while step.parent is not None and step.parent != step.block:
+        step = state.steps[step.parent]
+    return step
 
 
 def _within(account: str, step: str) -> bool:
     """Whether an account is that of a step, or of a child or lane below it."""
-    return account == step or account.startswith((f"{step}[", f"{step}/"))
+    return account == step or account.startswith((f"{step}[", f"{step}/", f"{step}#"))
 
 
 def _sources(state: ExecutionState, call: Call) -> Iterator[tuple[str, Amount]]:
@@ -174,15 +196,16 @@ def _sources(state: ExecutionState, call: Call) -> Iterator[tuple[str, Amount]]:
     ranked: list[tuple[int, Order, str]] = []
     parked = {c.path for c in state.calls.values() if c.status == "parked"}
     for step in state.steps.values():
-        if _beyond(state, step):
+        if _beyond(state, step) or not _holds_account(state, step):
             continue
         expansion = step.expansion
         if expansion is not None and expansion.failing is None:
             unstarted = range(expansion.next_child, len(expansion.keys))
-            ranked.extend((1, (*step.order, i), f"{step.path}[{expansion.keys[i]}]") for i in unstarted)
+            ranked.extend((1, (*step.order, i), child_path(step.path, expansion.keys[i])) for i in unstarted)
         if step.account == call.account or step.path == call.path:
             continue
-        rank = 0 if step.ended or step.status == "expanded" else 1 if step.attempt == 0 else 2
+        idle = step.ended or step.status == "expanded" or isinstance(step.frame, PlanFrame)
+        rank = 0 if idle else 1 if step.attempt == 0 else 2
         if rank < 2 or step.path in parked:
             ranked.append((rank, step.order, step.account))
     ranked.sort(key=lambda r: (r[0], tuple(-part for part in r[1])))
@@ -190,14 +213,26 @@ def _sources(state: ExecutionState, call: Call) -> Iterator[tuple[str, Amount]]:
         yield name, state.account(name).free
 
 
+def _holds_account(state: ExecutionState, step: StepState) -> bool:
+    """Iterations share one account: it is the newest one's while the `repeat` runs, then that of the whole."""
+    if step.loop is not None:
+        return step.ended
+    parent = None if step.parent is None else state.steps[step.parent]
+    if parent is None or parent.loop is None or step.child_index < 0:
+        return True
+    return not parent.ended and step.child_index == parent.loop.begun
+
+
 def _beyond(state: ExecutionState, step: StepState) -> bool:
     """Steps after a failing one gave what they spent by timing; taking from them would show it."""
-    if state.failing is not None and step.order > state.failing:
-        return True
-    while step.parent is not None:
+    while True:
+        block = state.blocks[step.block]
+        if block.failing is not None and step.order > block.failing:
+            return True
+        if step.parent is None:
+            return False
         parent = state.steps[step.parent]
         failing = None if parent.expansion is None else parent.expansion.failing
         if failing is not None and step.child_index > failing:
             return True
         step = parent
-    return False

@@ -28,10 +28,14 @@ class TreeToMerge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class MergePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Start from `tree` (the output of `step`), fold in each of `others` in order: plan order, never arrival."""
+    """Start from `tree` (the output of `step`), fold in each of `others` in order: plan order, never arrival.
+
+    With `reads`, what comes of it is narrowed to the files that these globs admit.
+    """
 
     others: tuple[TreeToMerge, ...]
     policy: MergePolicy = MergePolicy()
+    reads: tuple[str, ...] = ()
     step: str
     tree: Digest
 
@@ -57,9 +61,11 @@ class MergedTree(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     `marked`: where such conflicts wait for an agent, the tree to resolve them in. Texts hold conflict markers as git
     writes them, labelled by the steps; else the merged file so far stands, or the one that a side did not delete.
+    `whole` is the merged tree where `tree` is only the part of it that was asked for.
     """
 
     conflicts: tuple[MergeConflict, ...] = ()
     marked: Digest | None = None
     rule: int = 1
     tree: Digest | None = None
+    whole: Digest | None = None

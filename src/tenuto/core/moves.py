@@ -11,19 +11,31 @@ from immutables import Map
 from msgspec.structs import replace
 
 from tenuto.core import agenda as queueing
+from tenuto.core.agenda import Order
 from tenuto.core.budget import Account, Amount, subtract
 from tenuto.core.content import Content
-from tenuto.core.events.program import AskAgent, AskModel, AskTool, OpenLanes
+from tenuto.core.events.program import AskAgent, AskModel, AskPerson, AskTool, OpenLanes
 from tenuto.core.events.step import Failure
-from tenuto.core.ids import StepPath, position
+from tenuto.core.ids import Digest, StepPath, child_path, container_path, member_path, position
 from tenuto.core.ledger import release, returned
-from tenuto.core.state import Call, ExecutionState, Fed, ProgramFrame, StepState, Verdict
-from tenuto.core.work import work_of
+from tenuto.core.state import (
+    ROOT,
+    Block,
+    Call,
+    ExecutionState,
+    Expansion,
+    Fed,
+    Loop,
+    ProgramFrame,
+    StepState,
+    Verdict,
+)
+from tenuto.core.work import needs_approval, work_of
 
 __all__ = [
     "attend",
-    "child_outputs",
     "close_account",
+    "contained_child",
     "drop_call",
     "drop_calls",
     "enqueue",
@@ -31,13 +43,15 @@ __all__ = [
     "finish",
     "give_verdict",
     "lane_account",
+    "open_block",
     "place",
     "put_step",
     "repeat",
     "settle_program",
+    "unwanted_member",
     "vacate",
     "wake",
-    "wake_expanded",
+    "wake_container",
 ]
 
 
@@ -46,18 +60,65 @@ def wake(step: StepState) -> StepState:
     return replace(step, due=True)
 
 
-def wake_expanded(state: ExecutionState, step: StepState) -> StepState:
-    """An expanded step has something to decide: a child to start or to cancel, or its own end."""
-    expansion = step.expansion
-    if expansion is None:
-        raise AssertionError(f"{step.path} was not expanded")
+def open_block(state: ExecutionState, path: StepPath, block: Block, order: Order) -> ExecutionState:
+    """A plan begins: the run's own, or the sub-plan of the step of this path, whose order its steps follow."""
+    state = replace(state, blocks=state.blocks.set(path, block))
+    parent = path or None
+    agenda = state.agenda
+    members: dict[StepPath, StepState] = {}
+    for i, step in enumerate(state.block_spec(path).plan.steps):
+        where = member_path(path, step.name)
+        missing = len(set(step.needs))
+        members[where] = StepState(
+            account=where,
+            block=path,
+            due=missing == 0,
+            missing=missing,
+            name=step.name,
+            order=(*order, i),
+            parent=parent,
+            path=where,
+        )
+        if missing == 0:
+            agenda = queueing.push(agenda, (*order, i), where)
+    return replace(state, agenda=agenda, steps=state.steps.update(members))
+
+
+def wake_container(state: ExecutionState, step: StepState) -> StepState:
+    """A step with steps below it has something to decide: one to start or to cancel, or its own end."""
+    if step.expansion is not None:
+        return _wake_expanded(state, step, step.expansion)
+    if step.loop is not None:
+        return replace(step, due=not step.loop.running)
+    block = state.blocks[step.path]
+    return replace(step, due=block.unfinished == 0 or unwanted_member(state, step.path) is not None)
+
+
+def _wake_expanded(state: ExecutionState, step: StepState, expansion: Expansion) -> StepState:
     if not expansion.running:
         return wake(step)
     if expansion.failing is not None:
         later = expansion.keys[expansion.failing + 1 : expansion.next_child]
-        return replace(step, due=any(not state.steps[StepPath(f"{step.path}[{key}]")].ended for key in later))
-    width = state.spec.step(step.name).step.max_parallel or len(expansion.keys)
+        return replace(step, due=any(not state.steps[child_path(step.path, key)].ended for key in later))
+    width = state.compiled(step).step.max_parallel or len(expansion.keys)
     return replace(step, due=expansion.next_child < len(expansion.keys) and expansion.running < width)
+
+
+def unwanted_member(state: ExecutionState, block: StepPath, *, all_of_them: bool = False) -> StepState | None:
+    """The next step that is to be cancelled: after the first failing one of its plan, or any.
+
+    What a step before the failing one needs is wanted, wherever it stands: that step still finishes.
+    """
+    held, spec = state.blocks[block], state.block_spec(block)
+    failing = None if all_of_them else held.failing
+    if failing is None and not all_of_them:
+        return None
+    wanted = 0 if failing is None else spec.needed_before[failing[-1]]
+    for i in range(held.sweep, len(spec.plan.steps)):
+        step = state.steps[member_path(block, spec.plan.steps[i].name)]
+        if not (step.ended or wanted >> i & 1 or (failing is not None and step.order <= failing)):
+            return step
+    return None
 
 
 def put_step(state: ExecutionState, step: StepState) -> ExecutionState:
@@ -77,12 +138,22 @@ def put_step(state: ExecutionState, step: StepState) -> ExecutionState:
 # --- calls ----------------------------------------------------------------------------------------------------
 
 
-def enqueue(state: ExecutionState, step: StepState, kind: Literal["model", "tool"], ordinal: str) -> ExecutionState:
-    """A step wants a call: it waits for a place, first come first served within its agent's group."""
+def enqueue(
+    state: ExecutionState,
+    step: StepState,
+    kind: Literal["model", "tool", "person"],
+    ordinal: str,
+    *,
+    ask: bool = False,
+) -> ExecutionState:
+    """A step wants a call: it waits for a place, first come first served within its agent's group.
+
+    A question to a person, and a call for which one must be asked (`ask`), holds no place: it is put at once.
+    """
     where = position(step.path, step.attempt, ordinal)
     group = ""
     if kind == "model":
-        agent = work_of(state.spec, step).agent_for(step, where)
+        agent = work_of(state, step).agent_for(step, where)
         if agent.at_once is not None:
             group = f"agent:{agent.agent}"
     state = put_step(state, replace(step, open_calls=step.open_calls + 1))
@@ -94,6 +165,8 @@ def enqueue(state: ExecutionState, step: StepState, kind: Literal["model", "tool
         path=step.path,
         position=where,
     )
+    if ask or kind == "person":
+        return attend(state, replace(call, status="unasked"))
     return repeat(state, call)
 
 
@@ -147,7 +220,7 @@ def drop_calls(state: ExecutionState, path: StepPath) -> ExecutionState:
             waiting = queueing.pop(waiting)
         state = replace(state, queue=state.queue.delete(group) if kept is None else state.queue.set(group, kept))
     for call in dropped.values():
-        merging = (call.kind == "merge" and call.status == "open") or call.asks_tool
+        merging = (call.kind in ("merge", "plan") and call.status == "open") or call.asks_tool
         state = replace(
             state,
             accounts=_unreserved(state, call),
@@ -155,7 +228,7 @@ def drop_calls(state: ExecutionState, path: StepPath) -> ExecutionState:
             parked=state.parked - (call.status == "parked"),
             people=state.people - call.asks_person,
         )
-        if call.kind == "merge":
+        if call.kind in ("merge", "plan"):
             state = replace(state, calls=state.calls.delete(call.position))
         else:
             state = drop_call(state, call)
@@ -206,47 +279,86 @@ def finish(state: ExecutionState, step: StepState) -> ExecutionState:
         state = replace(state, fed=tuple(p for p in state.fed if p != step.path))
     if step.asked_by is not None and step.parent is not None:
         return _answer_asker(state, step)
-    if step.parent is not None:
+    if step.child_index >= 0:
         return _child_ended(state, step)
-    index = state.spec.index[step.name]
+    return _member_ended(state, step)
+
+
+def _member_ended(state: ExecutionState, step: StepState) -> ExecutionState:
+    """A step of a plan has ended: those that need it may be ready, and the plan may be over."""
+    spec = state.spec_of(step)
+    index = spec.index[step.name]
     steps, agenda = state.steps, state.agenda
-    for i in state.spec.dependents[index]:
-        path = StepPath(state.spec.plan.steps[i].name)
+    for i in spec.dependents[index]:
+        path = member_path(step.block, spec.plan.steps[i].name)
         dependent = steps[path]
         missing = dependent.missing - 1
         ready = missing == 0 and dependent.status == "waiting"
         steps = steps.set(path, replace(dependent, due=ready, missing=missing))
         if ready:
             agenda = queueing.push(agenda, dependent.order, path)
-    return replace(state, agenda=agenda, steps=steps, unfinished=state.unfinished - 1)
+    block = state.blocks[step.block]
+    failing = block.failing
+    sweep = block.sweep
+    if step.status == "failed" and spec.step(step.name).on_error == "fail":
+        failing = step.order if failing is None else min(failing, step.order)
+        sweep = failing[-1] + 1
+    elif step.status == "cancelled":
+        sweep = index + 1
+    block = replace(block, failing=failing, sweep=sweep, unfinished=block.unfinished - 1)
+    state = replace(state, agenda=agenda, blocks=state.blocks.set(step.block, block), steps=steps)
+    if step.block == ROOT:
+        return state
+    owner = state.steps[step.block]
+    return state if owner.ended else put_step(state, wake_container(state, owner))
 
 
 def _child_ended(state: ExecutionState, child: StepState) -> ExecutionState:
+    """A child of a `foreach`, or an iteration of a `repeat`, has ended."""
     if child.parent is None:
         raise AssertionError(f"{child.path} is no child")
     parent = state.steps[child.parent]
     expansion = parent.expansion
     if expansion is None:
-        raise AssertionError(f"{parent.path} was not expanded")
+        loop = replace(parent.loop or Loop(), running=False)
+        return put_step(state, wake_container(state, replace(parent, loop=loop)))
     failing = expansion.failing
-    if child.status == "failed" and state.spec.step(child.name).on_error == "fail":
+    if child.status == "failed" and state.compiled(child).on_error == "fail":
         failing = child.child_index if failing is None else min(failing, child.child_index)
     expansion = replace(
         expansion, failing=failing, running=expansion.running - 1, unfinished=expansion.unfinished - 1
     )
-    return put_step(state, wake_expanded(state, replace(parent, expansion=expansion)))
+    return put_step(state, wake_container(state, replace(parent, expansion=expansion)))
 
 
-def child_outputs(state: ExecutionState, step: StepState) -> Content:
-    """The output of a `foreach`: the list of its children's outputs in order, null where one has none."""
-    expansion = step.expansion
-    if expansion is None:
-        raise AssertionError(f"{step.path} has no children")
-    parts: list[bytes] = []
-    for key in expansion.keys:
-        child = state.steps.get(StepPath(f"{step.path}[{key}]"))
-        parts.append(b"null" if child is None or child.output is None else child.output.data)
-    return Content.of_bytes(b"[" + b",".join(parts) + b"]")
+def contained_child(state: ExecutionState, path: StepPath, tree: Digest) -> tuple[ExecutionState, StepState]:
+    """The state of an item's child or an iteration that begins from this tree, known to the step that contains it."""
+    where = container_path(path)
+    container = state.steps.get(where)
+    if container is None:
+        state, container = contained_child(state, where, tree)
+    expansion = container.expansion
+    if expansion is not None:
+        index, account = expansion.next_child, str(path)
+        grown = replace(container, expansion=replace(expansion, next_child=index + 1, running=expansion.running + 1))
+        state = put_step(state, wake_container(state, grown))
+    else:
+        loop = container.loop or Loop()
+        index, account = loop.begun + 1, container.account
+        loop = Loop(begun=index, running=True)
+        state = put_step(
+            state, replace(container, due=False, loop=loop, status="expanded", tree=container.tree or tree)
+        )
+    child = StepState(
+        account=account,
+        block=container.block,
+        child_index=index,
+        name=container.name,
+        order=(*container.order, index),
+        parent=container.path,
+        path=path,
+    )
+    return state, child
 
 
 # --- programs -------------------------------------------------------------------------------------------------
@@ -321,15 +433,19 @@ def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:
         raise AssertionError(f"{step.path} is no program")
     waiting = list(frame.pending)
     open_asks = dict(frame.open_asks)
-    ready: list[tuple[Literal["model", "tool"], str]] = []
+    ready: list[tuple[Literal["model", "tool", "person"], str, bool]] = []
     unknown: list[tuple[str, str]] = []
     while waiting:
         ask = waiting[0]
         agent = ask.agent if isinstance(ask, (AskModel, AskAgent)) else None
         if agent is not None and agent not in state.spec.registry.agents:
             unknown.append((ask.ordinal, agent))
-        elif isinstance(ask, (AskModel, AskTool)):
-            ready.append(("model" if isinstance(ask, AskModel) else "tool", ask.ordinal))
+        elif isinstance(ask, AskModel):
+            ready.append(("model", ask.ordinal, False))
+        elif isinstance(ask, AskTool):
+            ready.append(("tool", ask.ordinal, needs_approval(state, step, ask.tool)))
+        elif isinstance(ask, AskPerson):
+            ready.append(("person", ask.ordinal, True))
         else:
             break
         waiting.pop(0)
@@ -345,8 +461,8 @@ def settle_program(state: ExecutionState, step: StepState) -> ExecutionState:
     else:
         due = bool(waiting) or (step.verdict is not None and step.open_calls + len(ready) == 0)
     state = put_step(state, replace(step, due=due, frame=frame))
-    for kind, ordinal in ready:
-        state = enqueue(state, state.steps[step.path], kind, ordinal)
+    for kind, ordinal, asked in ready:
+        state = enqueue(state, state.steps[step.path], kind, ordinal, ask=asked)
     for ordinal, agent in unknown:
         error = Failure(kind="agent", message=f"the run knows no agent {agent!r}")
         state = feed(state, state.steps[step.path], ordinal, failure=error)

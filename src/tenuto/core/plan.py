@@ -6,6 +6,7 @@ A plan is self-contained: prompt files, schemas and templates are in it as text.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal
 
@@ -18,34 +19,29 @@ from tenuto.core.ids import Digest
 from tenuto.core.merging import MergePolicy
 from tenuto.core.models import ModelProfile
 from tenuto.core.normal import normal
+from tenuto.core.policies import OnError, Repeat, Retry
 from tenuto.core.tools import Effect, Grants, ToolSpec
 
 __all__ = [
+    "ApprovalWork",
     "Defaults",
     "InputSpec",
     "Lock",
     "OnError",
     "Plan",
+    "PlanWork",
     "PromptWork",
     "Registry",
+    "Repeat",
     "Retry",
     "RunWork",
     "Step",
     "UsesWork",
+    "WaitWork",
     "Work",
+    "every_step",
+    "plans_within",
 ]
-
-OnError = Literal["fail", "continue", "skip"]
-"""`fail`: the run fails (steps earlier in plan order finish, later ones are cancelled). `continue`: dependents run
-and see the error. `skip`: dependents are skipped."""
-
-
-class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`attempts`: starts of a step by policy. `tries`: repeats of one call for transport reasons (429, 5xx)."""
-
-    attempts: int = 1
-    backoff_ms: int = 1_000
-    tries: int = 4
 
 
 class PromptWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="prompt", tag_field="kind"):
@@ -71,7 +67,34 @@ class UsesWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     target: str
 
 
-Work = PromptWork | RunWork | UsesWork
+class PlanWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan", tag_field="kind"):
+    """A sub-plan: `plan`, read from the file `source`, or `text`, a template that yields one when the step starts.
+
+    The step's values are the sub-plan's inputs, its outputs are the step's output.
+    """
+
+    plan: Plan | None = None
+    source: str = ""
+    text: str = ""
+
+
+class ApprovalWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="approval", tag_field="kind"):
+    """A person's decision. `ask` is a template; the step's values are shown, may be edited, and are its output.
+
+    Where nobody answers within `expires_ms`, the step has failed.
+    """
+
+    ask: str
+    expires_ms: int | None = None
+
+
+class WaitWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="wait", tag_field="kind"):
+    """A pause. `duration` is one such as `30s` or `2h`, or a template that yields one."""
+
+    duration: str
+
+
+Work = PromptWork | RunWork | UsesWork | PlanWork | ApprovalWork | WaitWork
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,13 +104,19 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     over `item` (default: the index). `max_parallel` bounds children between first start and end.
     `effect` and `grants` hold for a `run` command. `output` is the JSON Schema of the step's output; strings in it
     may be templates (`{"enum": "${{ item.words }}"}`), filled in when the step starts.
-    `timeout_ms` is the deadline of each single call of the step.
+    `timeout_ms` is the deadline of each single call of the step. `condition` (`if:` in a file) is an expression;
+    where it is false the step is skipped. `fallback` names agents that take over, in order, where the step's agent
+    has failed. `keep` are globs of ignored files that stay in the tree, `reads` those of the files that it sees.
+    `tools` narrows what its agents may use; a sub-plan that an earlier step produced may use these tools only.
     """
 
     budget: Limits | None = None
+    condition: str | None = None
     effect: Effect | None = None
+    fallback: tuple[str, ...] = ()
     foreach: msgspec.Raw | None = None
     grants: Grants = Grants()
+    keep: tuple[str, ...] = ()
     key: str | None = None
     max_parallel: int | None = None
     max_tokens: int | None = None
@@ -97,8 +126,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     needs: tuple[str, ...] = ()
     on_error: OnError | None = None
     output: msgspec.Raw | None = None
+    reads: tuple[str, ...] = ()
+    repeat: Repeat | None = None
     retry: Retry | None = None
     timeout_ms: int | None = None
+    tools: tuple[str, ...] | None = None
     values: dict[str, msgspec.Raw] = {}
     work: Work
 
@@ -159,7 +191,8 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, di
 class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """What a plan resolved to when the run started.
 
-    `code`: step name -> hash of the source of its Python function. `model`: overrides every model of the plan.
+    `code`: step name (`do/inner` in a sub-plan) -> hash of the source of its Python function. `model`: overrides
+    every model of the plan.
     `places`: part of the plan (`steps.fix.prompt`) -> `file:line:col`, for messages only.
     `profiles`: model name -> what is known of it, its price included.
     """
@@ -173,3 +206,17 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
     @cached_property
     def digest(self) -> Digest:
         return digest(msgspec.json.encode(normal(self), order="sorted"))
+
+
+def every_step(plan: Plan) -> Iterator[tuple[str, Step]]:
+    """All steps of the plan and of the sub-plans of its files, each under its path (`do/inner`)."""
+    for prefix, part in plans_within(plan):
+        yield from ((f"{prefix}{step.name}", step) for step in part.steps)
+
+
+def plans_within(plan: Plan, prefix: str = "") -> Iterator[tuple[str, Plan]]:
+    """The plan and the sub-plans of its files, at any depth, each with the path that its steps' names follow."""
+    yield prefix, plan
+    for step in plan.steps:
+        if isinstance(step.work, PlanWork) and step.work.plan is not None:
+            yield from plans_within(step.work.plan, f"{prefix}{step.name}/")

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from tenuto.core.canonical import parse
-from tenuto.core.expressions import ExpressionError, Reference, Template, parse_text, parse_value
-from tenuto.core.plan import InputSpec, Plan, PromptWork, RunWork, Step
+from tenuto.core.expressions import ExpressionError, Reference, Template, parse_condition, parse_text, parse_value
+from tenuto.core.plan import ApprovalWork, InputSpec, Plan, PlanWork, PromptWork, RunWork, Step, WaitWork
 from tenuto.core.plan_graph import PlanGraph
 from tenuto.core.problems import Problem, did_you_mean, shorten
 
@@ -27,28 +27,43 @@ _MISPLACED = {
 def step_templates(step: Step, inputs: Mapping[str, InputSpec], graph: PlanGraph) -> Iterator[Problem]:
     """The problems of a step's templates, in the order of what they are needed for."""
     path = f"steps.{shorten(step.name)}"
-    child = ("item", "key") if step.foreach is not None else ()
-    early = _Rules(inputs, graph, step, frozenset(("inputs", "steps", *child)))
+    of_items = ("item", "key") if step.foreach is not None else ()
+    of_loops = ("last", "iteration") if step.repeat is not None else ()
+    before = _Rules(inputs, graph, step, frozenset(("inputs", "steps")))
+    early = _Rules(inputs, graph, step, before.roots | {*of_items, *of_loops})
     late = _Rules(inputs, graph, step, early.roots | {"with"})
+    if step.condition is not None:
+        yield from before.check(f"{path}.if", partial(parse_condition, step.condition))
     if step.foreach is not None:
         items = parse(step.foreach)
         yield from _foreach(f"{path}.foreach", items)
-        before = _Rules(inputs, graph, step, frozenset(("inputs", "steps")))
         yield from before.check(f"{path}.foreach", partial(parse_value, items))
         if step.key is not None:
             of_item = _Rules(inputs, graph, step, before.roots | {"item"})
             yield from of_item.check(f"{path}.key", partial(parse_text, step.key))
     for name, raw in step.values.items():
         yield from early.check(f"{path}.with.{shorten(name)}", partial(parse_value, parse(raw)))
-    match step.work:
-        case PromptWork(text=text, source=source):
-            yield from late.check(f"{path}.prompt", partial(parse_text, text), source=source, text=text)
-        case RunWork(command=command):
-            yield from late.check(f"{path}.run", partial(parse_text, command))
-        case _:
-            pass
+    yield from _work_templates(step, path, late)
     if step.output is not None:
         yield from late.check(f"{path}.output", partial(parse_value, parse(step.output)))
+    if step.repeat is not None and step.repeat.until is not None:
+        yield from early.check(f"{path}.repeat.until", partial(parse_condition, step.repeat.until))
+
+
+def _work_templates(step: Step, path: str, rules: _Rules) -> Iterator[Problem]:
+    match step.work:
+        case PromptWork(text=text, source=source):
+            yield from rules.check(f"{path}.prompt", partial(parse_text, text), source=source, text=text)
+        case RunWork(command=command):
+            yield from rules.check(f"{path}.run", partial(parse_text, command))
+        case PlanWork(text=text) if text:
+            yield from rules.check(f"{path}.plan", partial(parse_value, text))
+        case ApprovalWork(ask=ask):
+            yield from rules.check(f"{path}.approval.ask", partial(parse_text, ask))
+        case WaitWork(duration=duration):
+            yield from rules.check(f"{path}.wait", partial(parse_text, duration))
+        case _:
+            return
 
 
 def output_templates(plan: Plan, graph: PlanGraph) -> Iterator[Problem]:

@@ -17,7 +17,9 @@ import msgspec
 from tenuto.core.content import Content
 from tenuto.core.events import EVENTS, INPUTS, Event
 from tenuto.core.events.call import CallReconciled, CallResolved, ModelReplied, ToolCallRequested, ToolReturned
-from tenuto.core.events.program import AskAgent, AskModel, AskTool, StepAdvanced
+from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
+from tenuto.core.events.plan import PlanLoaded, PlanRequested
+from tenuto.core.events.program import AskAgent, AskModel, AskPerson, AskTool, StepAdvanced
 from tenuto.core.events.run import RunEnded, RunStarted
 from tenuto.core.ids import Digest
 
@@ -67,9 +69,6 @@ _TEMPLATE: dict[type, bytes] = {
     % (kind.__name__.encode(), FORMAT_VERSION)
     for kind in EVENTS
 }
-_carriers = frozenset(
-    (ModelReplied, ToolReturned, ToolCallRequested, RunStarted, RunEnded, CallResolved, CallReconciled, StepAdvanced)
-)
 
 
 def encode(event: Event, *, seq: int, at: int, prev: Digest) -> tuple[Digest, bytes]:
@@ -97,46 +96,48 @@ def is_input(event: Event) -> bool:
 
 def bodies(event: Event) -> Iterator[tuple[str, Content]]:
     """The bodies an event carries itself or by reference, with the path of each (`reply`, `asks.0.task`)."""
-    match event:
-        case ModelReplied():
-            yield "reply", event.reply
-        case ToolReturned():
-            yield "result", event.result
-        case ToolCallRequested():
-            yield "arguments", event.arguments
-        case RunStarted():
-            yield "inputs", event.inputs
-        case RunEnded(outputs=Content() as outputs):
-            yield "outputs", outputs
-        case CallResolved(result=Content() as result) | CallReconciled(result=Content() as result):
-            yield "result", result
-        case StepAdvanced():
-            if event.returned is not None:
-                yield "returned", event.returned
-            for number, ask in enumerate(event.asks):
-                for field in _ASK_BODIES.get(type(ask), ()):
-                    content = getattr(ask, field)
-                    if content is not None:
-                        yield f"asks.{number}.{field}", content
-        case _:
-            return
+    for field in _BODIES.get(type(event), ()):
+        content = getattr(event, field)
+        if content is not None:
+            yield field, content
+    if isinstance(event, StepAdvanced):
+        for number, ask in enumerate(event.asks):
+            for field in _ASK_BODIES.get(type(ask), ()):
+                content = getattr(ask, field)
+                if content is not None:
+                    yield f"asks.{number}.{field}", content
 
 
+_BODIES: dict[type, tuple[str, ...]] = {
+    ApprovalAnswered: ("details",),
+    ApprovalRequested: ("question", "details"),
+    CallReconciled: ("result",),
+    CallResolved: ("result",),
+    ModelReplied: ("reply",),
+    PlanLoaded: ("plan",),
+    PlanRequested: ("source",),
+    RunEnded: ("outputs",),
+    RunStarted: ("inputs",),
+    StepAdvanced: ("returned",),
+    ToolCallRequested: ("arguments",),
+    ToolReturned: ("result",),
+}
 _ASK_BODIES: dict[type, tuple[str, ...]] = {
     AskModel: ("prompt", "schema", "system"),
     AskTool: ("arguments",),
     AskAgent: ("schema", "task"),
+    AskPerson: ("details", "question"),
 }
 
 
 def absent(event: Event) -> list[Digest]:
     """The bodies that an event names and does not carry."""
-    return [c.digest for _, c in bodies(event) if not c.at_hand] if type(event) in _carriers else []
+    return [c.digest for _, c in bodies(event) if not c.at_hand] if type(event) in _BODIES else []
 
 
 def stored(event: Event) -> tuple[Event, dict[Digest, bytes]]:
     """The event as a record carries it, and the large bodies that were taken out of it."""
-    if type(event) not in _carriers:
+    if type(event) not in _BODIES:
         return event, {}
     out: dict[Digest, bytes] = {}
     changes: dict[str, Content] = {}

@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 
 from tenuto.core.budget import DIMENSIONS, Amount, add
+from tenuto.core.decide import waits_for_people
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest, StepPath
 from tenuto.core.models import Grade, ModelConfig
 from tenuto.core.state import ExecutionState, StepState
+from tenuto.core.work import work_of
 from tenuto.errors import ExitCode
 
 __all__ = ["StepResult", "budget_report", "exit_code", "grade", "report", "status_of", "step_result"]
@@ -19,8 +21,8 @@ _WORST: tuple[Grade, ...] = ("exact", "pinned", "best effort", "opaque")
 
 
 def status_of(state: ExecutionState) -> str:
-    """`running`, `waiting` (for a person), `exhausted`, `ok`, `failed` or `cancelled`."""
-    if state.status == "running" and state.people and not (state.open_calls or state.merges_open or state.timers):
+    """`running`, `waiting` (for a person), `paused`, `exhausted`, `ok`, `failed` or `cancelled`."""
+    if state.status == "running" and waits_for_people(state):
         return "waiting"
     return "running" if state.status in ("new", "cancelling") else state.status
 
@@ -29,7 +31,7 @@ def exit_code(state: ExecutionState) -> ExitCode:
     match status_of(state):
         case "ok":
             return ExitCode.OK
-        case "waiting":
+        case "waiting" | "paused":
             return ExitCode.WAITING
         case "exhausted":
             return ExitCode.EXHAUSTED
@@ -108,8 +110,8 @@ def _agent_name(state: ExecutionState, step: StepState) -> str | None:
     asked = getattr(step.asked, "agent", None)
     if asked is not None:
         return str(asked)
-    work = state.spec.plan.steps[state.spec.index[step.name]].work
-    return getattr(work, "agent", None)
+    agent = work_of(state, step).agent
+    return None if agent is None else agent.agent
 
 
 def budget_report(state: ExecutionState) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import msgspec
 
 from tenuto.core.canonical import canonical, digest
 from tenuto.core.events.program import AskAgent
-from tenuto.core.ids import Digest, StepPath, split_position
+from tenuto.core.ids import Digest, StepPath, child_path, iteration_path, split_position
 from tenuto.core.scope import rendered, step_scope
-from tenuto.core.state import ExecutionState, StepState
+from tenuto.core.state import ROOT, ExecutionState, StepState
+from tenuto.core.work import work_of
 
 __all__ = ["leaf", "result_digest", "step_key"]
 
@@ -47,13 +48,12 @@ class _Leaf(msgspec.Struct, frozen=True, gc=False):
 
 def step_key(state: ExecutionState, step: StepState, tree: Digest) -> Digest:
     """The step key: path, spec, agent, prompt, model, tools (all in `static`), inputs, memory, tree, run seed."""
-    spec = state.spec.step(step.name)
     asked = step.asked
     if isinstance(asked, AskAgent):
         static = digest(f"{state.spec.asked_agent(asked).agent_digest}".encode())
         inputs = digest(_encode(asked))
     else:
-        static = spec.static
+        static = work_of(state, step).static
         inputs = _inputs(state, step)
     key = _Key(inputs=inputs, memory=_NO_MEMORY, path=step.path, seed=state.seed, static=static, tree=tree)
     return Digest(hashlib.sha256(_encode(key)).hexdigest())
@@ -61,7 +61,7 @@ def step_key(state: ExecutionState, step: StepState, tree: Digest) -> Digest:
 
 def _inputs(state: ExecutionState, step: StepState) -> Digest:
     """Digest of everything of the run that the step's templates look at, as they render it."""
-    spec = state.spec.step(step.name)
+    spec = state.compiled(step)
     if spec.values is None and spec.prompt is not None and step.child_index < 0 and spec.output is None:
         return digest(rendered(state, step, spec.prompt).encode())
     scope = step_scope(state, step)
@@ -72,6 +72,14 @@ def _inputs(state: ExecutionState, step: StepState) -> Digest:
         None if spec.output is None or spec.output_fixed is not None else spec.output.evaluate(scope),
         scope.get("item"),
     ]
+    if spec.ask is not None:
+        parts.append(spec.ask.render(scope))
+    if spec.duration is not None:
+        parts.append(spec.duration.render(scope))
+    if step.produced is not None:
+        parts.append(step.produced.digest)
+    if spec.target and "last" in scope:
+        parts.append([scope["iteration"], dict(scope["last"])])
     return digest(canonical(parts))
 
 
@@ -106,20 +114,30 @@ def _child_leaves(state: ExecutionState, step: StepState) -> tuple[Digest, ...]:
         keys = step.expansion.keys
         if step.expansion.failing is not None:
             keys = keys[: step.expansion.failing + 1]
-        children = [state.steps.get(StepPath(f"{step.path}[{key}]")) for key in keys]
+        children = [state.steps.get(child_path(step.path, key)) for key in keys]
         return tuple(c.leaf for c in children if c is not None and c.leaf is not None)
+    if step.loop is not None:
+        iterations = [state.steps[iteration_path(step.path, n + 1)] for n in range(step.loop.begun)]
+        return tuple(i.leaf for i in iterations if i.leaf is not None)
+    if step.path in state.blocks:
+        return _member_leaves(state, step.path)
     if len(step.child_leaves) > 1:
         return tuple(leaf for _, leaf in sorted(step.child_leaves, key=lambda entry: _place(entry[0])))
     return tuple(leaf for _, leaf in step.child_leaves)
 
 
+def _member_leaves(state: ExecutionState, block: StepPath) -> tuple[Digest, ...]:
+    """The leaves of a plan's steps in plan order; of a failed plan up to the first failing one."""
+    leaves: list[Digest] = []
+    failing = state.blocks[block].failing
+    for member in state.members(block):
+        if member.leaf is not None:
+            leaves.append(member.leaf)
+        if failing is not None and member.order >= failing:
+            break
+    return tuple(leaves)
+
+
 def result_digest(state: ExecutionState, tree: Digest) -> Digest:
     """Merkle digest over plan, leaves in plan order and final tree; of a failed run up to the first failing step."""
-    leaves: list[str] = []
-    for step in state.spec.plan.steps:
-        known = state.steps[StepPath(step.name)]
-        if known.leaf is not None:
-            leaves.append(known.leaf)
-        if state.failing is not None and known.order >= state.failing:
-            break
-    return digest(canonical({"leaves": leaves, "plan": state.plan, "tree": tree}))
+    return digest(canonical({"leaves": list(_member_leaves(state, ROOT)), "plan": state.plan, "tree": tree}))

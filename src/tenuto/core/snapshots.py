@@ -23,7 +23,7 @@ from tenuto.core.budget import Account
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest, Position, StepPath
 from tenuto.core.spec import RunSpec
-from tenuto.core.state import Call, ExecutionState, StepState
+from tenuto.core.state import Block, Call, ExecutionState, StepState
 
 __all__ = ["read_snapshot", "write_snapshot"]
 
@@ -31,13 +31,14 @@ _Listed = list[tuple[Order, str]]
 _PLAIN_TYPES: dict[str, Any] = {
     "accounts": dict[str, Account],
     "agenda": _Listed,
+    "blocks": dict[StepPath, Block],
     "calls": dict[Position, Call],
     "group_open": dict[str, int],
     "queue": dict[str, _Listed],
     "steps": dict[StepPath, StepState],
     "timers": dict[str, int],
 }
-_MAPS = ("accounts", "calls", "group_open", "steps", "timers")
+_MAPS = ("accounts", "blocks", "calls", "group_open", "steps", "timers")
 
 
 FORMAT = 2

@@ -6,20 +6,38 @@ journal is opened. Everything in it is a pure function of those bodies; steps ar
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from tenuto.core.agents import AgentSpec
+from tenuto.core.bodies import read_plan
 from tenuto.core.budget import DIMENSIONS, NOTHING, Amount, Limits
 from tenuto.core.canonical import digest, parse
+from tenuto.core.content import Content
 from tenuto.core.events.program import AskAgent, AskModel
-from tenuto.core.expressions import Template, parse_text, parse_value
+from tenuto.core.expressions import Template, parse_condition, parse_text, parse_value
 from tenuto.core.ids import Digest
 from tenuto.core.models import ModelProfile, ToolSchema
-from tenuto.core.plan import Lock, OnError, Plan, PromptWork, Registry, Retry, RunWork, Step, UsesWork
+from tenuto.core.plan import (
+    ApprovalWork,
+    Defaults,
+    Lock,
+    OnError,
+    Plan,
+    PlanWork,
+    PromptWork,
+    Registry,
+    Retry,
+    RunWork,
+    Step,
+    UsesWork,
+    WaitWork,
+)
 from tenuto.core.tools import Effect
 
 __all__ = ["MODEL_DEFAULT", "AgentWork", "RunSpec", "StepSpec"]
@@ -49,6 +67,7 @@ class AgentWork(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     agent: str | None
     agent_digest: Digest | None
+    approve: tuple[str, ...]
     at_once: int | None
     iterations_max: int
     max_tokens: int
@@ -62,17 +81,27 @@ class AgentWork(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class StepSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A step of the plan, compiled. `static` is the part of its step key that does not depend on the run."""
+    """A step of the plan, compiled. `static` is the part of its step key that does not depend on the run.
+
+    `fallbacks` are the agents that take over from `agent`, each with the static part of its own step keys. `judges`
+    are the needs of which the step's own condition reads how they ended: these do not skip it.
+    """
 
     agent: AgentWork | None
+    ask: Template | None
     command: Template | None
+    condition: Template | None
+    duration: Template | None
     effect: Effect
+    fallbacks: tuple[tuple[AgentWork, Digest], ...]
     foreach: Template | None
     index: int
+    judges: frozenset[str]
     key: Template | None
     on_error: OnError
     output: Template | None
     output_fixed: msgspec.Raw | None
+    produced: Template | None
     prompt: Template | None
     prompt_version: Digest | None
     retry: Retry
@@ -80,6 +109,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     step: Step
     target: str
     timeout_ms: int | None
+    until: Template | None
     values: Template | None
 
 
@@ -92,6 +122,7 @@ class RunSpec:
     """What each step does, kept for `core.work`, which alone reads and fills it."""
     _steps: dict[str, StepSpec] = field(default_factory=dict[str, StepSpec], repr=False)
     _agents: dict[Any, AgentWork] = field(default_factory=dict[Any, AgentWork], repr=False)
+    _inner: dict[Any, RunSpec] = field(default_factory=dict[Any, "RunSpec"], repr=False)
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -156,12 +187,66 @@ class RunSpec:
             found = self._steps[name] = self._compile(self.plan.steps[self.index[name]])
         return found
 
+    def inner(self, name: str, produced: Content | None = None) -> RunSpec:
+        """The sub-plan of a step, compiled: the one of its file, or the one that was produced for it.
+
+        What its defaults leave open is as in this plan.
+        """
+        memo = (name, None if produced is None else produced.digest)
+        found = self._inner.get(memo)
+        if found is None:
+            work = self.plan.steps[self.index[name]].work
+            plan = work.plan if isinstance(work, PlanWork) else None
+            if produced is not None:
+                plan = read_plan(produced.data)
+            if plan is None:
+                raise AssertionError(f"{name} has no sub-plan yet")
+            plan = replace(plan, defaults=_nearest(plan.defaults, self.plan.defaults))
+            prefix = f"{name}/"
+            code = {n.removeprefix(prefix): c for n, c in self.lock.code.items() if n.startswith(prefix)}
+            lock = replace(self.lock, code=code, places={})
+            found = self._inner[memo] = RunSpec(plan, self.registry, lock)
+        return found
+
     def _compile(self, step: Step) -> StepSpec:
         work, defaults, agent, prompt_version = step.work, self.plan.defaults, None, None
+        named = None
         if isinstance(work, PromptWork):
-            agent = self.agent_work(work.agent, model=step.model, max_tokens=step.max_tokens)
+            named = self.registry.agents.get(work.agent) if work.agent else None
+            agent = self._step_agent(step, work.agent)
             prompt_version = digest(f"{work.source}\0{work.text}".encode())
+        takeovers = step.fallback or (named.fallbacks if named else ())
         output = None if step.output is None else parse_value(parse(step.output))
+        condition = None if step.condition is None else parse_condition(step.condition)
+        timeouts = (step.timeout_ms, named.timeout_ms if named else None, defaults.timeout_ms)
+        return StepSpec(
+            agent=agent,
+            ask=parse_text(work.ask) if isinstance(work, ApprovalWork) else None,
+            command=parse_text(work.command) if isinstance(work, RunWork) else None,
+            condition=condition,
+            duration=parse_text(work.duration) if isinstance(work, WaitWork) else None,
+            effect=step.effect or ("workspace" if step.grants.nothing else "once"),
+            fallbacks=tuple((other, self._static(step, other)) for other in self._step_agents(step, takeovers)),
+            foreach=None if step.foreach is None else parse_value(parse(step.foreach)),
+            index=self.index[step.name],
+            judges=frozenset() if condition is None else _judged(condition) & frozenset(step.needs),
+            key=None if step.key is None else parse_text(step.key),
+            on_error=step.on_error or (named.on_error if named else None) or defaults.on_error,
+            output=output,
+            output_fixed=step.output if output is not None and output.constant else None,
+            produced=parse_value(work.text) if isinstance(work, PlanWork) and work.plan is None else None,
+            prompt=parse_text(work.text) if isinstance(work, PromptWork) else None,
+            prompt_version=prompt_version,
+            retry=step.retry or (named.retry if named else None) or defaults.retry,
+            static=self._static(step, agent),
+            step=step,
+            target=work.target if isinstance(work, UsesWork) else "",
+            timeout_ms=next((timeout for timeout in timeouts if timeout is not None), None),
+            until=None if step.repeat is None or step.repeat.until is None else parse_condition(step.repeat.until),
+            values=parse_value({k: parse(v) for k, v in step.values.items()}) if step.values else None,
+        )
+
+    def _static(self, step: Step, agent: AgentWork | None) -> Digest:
         static = _Static(
             agent=agent.agent_digest if agent else None,
             code=self.lock.code.get(step.name),
@@ -169,25 +254,15 @@ class RunSpec:
             step=step,
             tools={n: self._tool_version(n) for n in agent.tool_digests} if agent and agent.tools else {},
         )
-        return StepSpec(
-            agent=agent,
-            command=parse_text(work.command) if isinstance(work, RunWork) else None,
-            effect=step.effect or ("workspace" if step.grants.nothing else "once"),
-            foreach=None if step.foreach is None else parse_value(parse(step.foreach)),
-            index=self.index[step.name],
-            key=None if step.key is None else parse_text(step.key),
-            on_error=step.on_error or defaults.on_error,
-            output=output,
-            output_fixed=step.output if output is not None and output.constant else None,
-            prompt=parse_text(work.text) if isinstance(work, PromptWork) else None,
-            prompt_version=prompt_version,
-            retry=step.retry or defaults.retry,
-            static=digest(_encode(static)),
-            step=step,
-            target=work.target if isinstance(work, UsesWork) else "",
-            timeout_ms=step.timeout_ms if step.timeout_ms is not None else defaults.timeout_ms,
-            values=parse_value({k: parse(v) for k, v in step.values.items()}) if step.values else None,
-        )
+        return digest(_encode(static))
+
+    def _step_agent(self, step: Step, name: str | None) -> AgentWork:
+        return self.agent_work(name, model=step.model, max_tokens=step.max_tokens, tools=step.tools)
+
+    def _step_agents(self, step: Step, names: tuple[str, ...]) -> Iterator[AgentWork]:
+        """The agents that take over: with their own models, since the step's is that of its first agent."""
+        for name in names:
+            yield self.agent_work(name, max_tokens=step.max_tokens, tools=step.tools)
 
     def _tool_version(self, name: str) -> str:
         spec = self.registry.tools.get(name)
@@ -199,10 +274,13 @@ class RunSpec:
         *,
         model: str | None = None,
         max_tokens: int | None = None,
-        with_tools: bool = True,
+        tools: tuple[str, ...] | None = None,
     ) -> AgentWork:
-        """What calls of this agent are made of. KeyError when the registry has no such agent."""
-        memo = (name, model, max_tokens, with_tools)
+        """What calls of this agent are made of. `tools` narrows what it may use; None = all of its own.
+
+        KeyError when the registry has no such agent.
+        """
+        memo = (name, model, max_tokens, tools)
         found = self._agents.get(memo)
         if found is None:
             agent = AgentSpec(name="", tools=()) if name is None else self.registry.agents[name]
@@ -215,19 +293,20 @@ class RunSpec:
         name: str | None,
         model: str | None,
         max_tokens: int | None,
-        with_tools: bool,
+        narrowed: tuple[str, ...] | None,
     ) -> AgentWork:
         defaults = self.plan.defaults
         chosen = self.lock.model or model or agent.model or defaults.model or MODEL_DEFAULT
         profile = self.lock.profiles.get(chosen) or ModelProfile(name=chosen)
         tools = tuple(
             ToolSchema(description=spec.description, name=spec.name, parameters=spec.parameters)
-            for spec in (self.registry.tools[t] for t in (agent.tools if with_tools else ()))
+            for spec in (self.registry.tools[t] for t in agent.tools if narrowed is None or t in narrowed)
         )
         encoded = [msgspec.json.encode(tool, order="sorted") for tool in tools]
         return AgentWork(
             agent=name,
             agent_digest=None if name is None else agent.digest,
+            approve=agent.approve,
             at_once=agent.at_once,
             iterations_max=agent.iterations_max,
             max_tokens=max_tokens or agent.max_tokens or defaults.max_tokens or profile.default_max_tokens,
@@ -246,18 +325,21 @@ class RunSpec:
 
     def asked_model(self, ask: AskModel) -> AgentWork:
         """What a single model call of a program is made of."""
-        return self.agent_work(ask.agent, model=ask.model, max_tokens=ask.max_tokens, with_tools=False)
+        return self.agent_work(ask.agent, model=ask.model, max_tokens=ask.max_tokens, tools=())
 
     @cached_property
     def shares(self) -> tuple[Amount, ...]:
-        """The account of each step by the plan alone: its declared budget, or an equal share of what is left.
+        """The account of each step of a run of this plan, by the plan alone."""
+        return self.divided({d: getattr(self.plan.budget, d) for d in self.limited})
 
-        Shares go only to steps that can spend the dimension; what cannot be divided stays with the run. In a
-        dimension that only some step limits, all others have `PLENTY`.
+    def divided(self, limits: Mapping[str, int | None]) -> tuple[Amount, ...]:
+        """The account of each step: its declared budget, or an equal share of what is left of the limits.
+
+        Shares go only to steps that can spend the dimension; what cannot be divided stays with the whole. In a
+        dimension without a limit those that declare none have `PLENTY`.
         """
         shares: list[dict[str, int]] = [{} for _ in self.plan.steps]
-        for dimension in self.limited:
-            limit = getattr(self.plan.budget, dimension)
+        for dimension, limit in limits.items():
             spenders = [i for i, step in enumerate(self.plan.steps) if self._can_spend(step, dimension)]
             declared = {i: _limit(self.plan.steps[i].budget, dimension) for i in spenders}
             left = PLENTY if limit is None else limit
@@ -280,11 +362,14 @@ class RunSpec:
         return Amount(**rest) if rest else NOTHING
 
     def cap(self, index: int, dimension: str) -> int:
-        """What a step may have at most, whatever others leave over: its declared budget, its agent's limits."""
+        """What a step may have at most, whatever others leave over: its declared budget, the limits of its agent or
+        of the sub-plan that its file names."""
         step = self.plan.steps[index]
         caps = [_limit(step.budget, dimension)]
         if isinstance(step.work, PromptWork) and step.work.agent is not None:
             caps.append(_limit(self.registry.agents[step.work.agent].limits, dimension))
+        if isinstance(step.work, PlanWork) and step.work.plan is not None:
+            caps.append(_limit(step.work.plan.budget, dimension))
         return min((c for c in caps if c is not None), default=PLENTY)
 
     def ask_cap(self, ask: AskAgent, dimension: str) -> int:
@@ -295,14 +380,18 @@ class RunSpec:
     @cached_property
     def limited(self) -> tuple[str, ...]:
         """The dimensions that accounts keep, in the order of `DIMENSIONS`."""
-        own = {d for step in self.plan.steps if step.budget for d in step.budget.limited}
-        own |= {d for agent in self.registry.agents.values() for d in agent.limits.limited}
-        return tuple(d for d in DIMENSIONS if d in own or d in self.plan.budget.limited)
+        own = {d for agent in self.registry.agents.values() for d in agent.limits.limited}
+        own |= set(_limited_in(self.plan))
+        return tuple(d for d in DIMENSIONS if d in own)
 
     def _can_spend(self, step: Step, dimension: str) -> bool:
         work = step.work
         if isinstance(work, UsesWork):
             return True
+        if isinstance(work, (ApprovalWork, WaitWork)):
+            return False
+        if isinstance(work, PlanWork):
+            return work.plan is None or any(self._can_spend(inner, dimension) for inner in work.plan.steps)
         if isinstance(work, RunWork):
             return dimension == "tool_calls"
         if dimension != "tool_calls":
@@ -317,3 +406,30 @@ class RunSpec:
 
 def _limit(limits: Limits | None, dimension: str) -> int | None:
     return None if limits is None else getattr(limits, dimension)
+
+
+def _limited_in(plan: Plan) -> Iterator[str]:
+    """The dimensions that a plan, its steps and its sub-plans limit. One that is not known yet may limit any."""
+    yield from plan.budget.limited
+    for step in plan.steps:
+        if step.budget is not None:
+            yield from step.budget.limited
+        if isinstance(step.work, PlanWork):
+            yield from DIMENSIONS if step.work.plan is None else _limited_in(step.work.plan)
+
+
+def _nearest(own: Defaults, outer: Defaults) -> Defaults:
+    """A sub-plan's defaults, and those of the plan around it where it says nothing."""
+    return replace(
+        own,
+        max_tokens=own.max_tokens or outer.max_tokens,
+        model=own.model or outer.model,
+        timeout_ms=own.timeout_ms if own.timeout_ms is not None else outer.timeout_ms,
+    )
+
+
+def _judged(condition: Template) -> frozenset[str]:
+    """The steps of which a condition reads how they ended."""
+    return frozenset(
+        r.step for r in condition.references if r.step is not None and r.parts[1:2] in (("status",), ("error",))
+    )

@@ -6,6 +6,7 @@ and counters are, so that deciding costs what became ready and not the whole pla
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -19,10 +20,12 @@ from tenuto.core.events.program import Ask
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest, Position, RunId, StepPath
 from tenuto.core.models import ModelConfig
-from tenuto.core.spec import RunSpec
+from tenuto.core.spec import RunSpec, StepSpec
 
 __all__ = [
+    "ROOT",
     "AgentFrame",
+    "Block",
     "Call",
     "CommandFrame",
     "DoubtfulCall",
@@ -31,19 +34,25 @@ __all__ = [
     "Expansion",
     "Fed",
     "Gather",
+    "Loop",
+    "PersonFrame",
+    "PlanFrame",
     "ProgramFrame",
     "RunStatus",
     "StepState",
     "StepStatus",
     "Verdict",
+    "WaitFrame",
 ]
 
-RunStatus = Literal["new", "running", "exhausted", "cancelling", "ok", "failed", "cancelled"]
+ROOT = StepPath("")
+"""The path of the block that is the run's own plan."""
+RunStatus = Literal["new", "running", "paused", "exhausted", "cancelling", "ok", "failed", "cancelled"]
 StepStatus = Literal[
     "waiting", "merging", "ready", "running", "backoff", "expanded", "completed", "failed", "skipped", "cancelled"
 ]
 ENDED: frozenset[StepStatus] = frozenset(("completed", "failed", "skipped", "cancelled"))
-CallStatus = Literal["queued", "open", "parked", "backoff", "lost", "doubt"]
+CallStatus = Literal["queued", "open", "parked", "backoff", "lost", "doubt", "unasked", "asked"]
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +85,26 @@ class CommandFrame(
     """A step that is one tool call: a `run` command."""
 
     result: Content | None = None
+
+
+class PersonFrame(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="person", tag_field="frame"
+):
+    """An approval step: its question is a call of its own."""
+
+
+class WaitFrame(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="wait", tag_field="frame"
+):
+    """A step that waits for a timer."""
+
+    duration_ms: int
+
+
+class PlanFrame(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="plan", tag_field="frame"
+):
+    """A step whose sub-plan is under way: a block of its own."""
 
 
 class Fed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -116,7 +145,7 @@ class ProgramFrame(
     trees: dict[str, Digest] = {}
 
 
-Frame = AgentFrame | CommandFrame | ProgramFrame
+Frame = AgentFrame | CommandFrame | ProgramFrame | PersonFrame | WaitFrame | PlanFrame
 
 
 class Expansion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -131,6 +160,28 @@ class Expansion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     unfinished: int = 0
 
 
+class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A `repeat`: how many iterations have begun, and whether the last of them is under way."""
+
+    begun: int = 0
+    running: bool = False
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One plan under way: the run's own, or the sub-plan of a step. Its members are the steps of that plan.
+
+    `failing` is the first member, in plan order, that fails the whole; `sweep` the index from which on members are
+    looked at to be cancelled. `produced` is the body of a sub-plan that stands in no file.
+    """
+
+    failing: Order | None = None
+    inputs: Content
+    produced: Content | None = None
+    sweep: int = 0
+    tree: Digest
+    unfinished: int
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What an attempt comes to: an output or a failure."""
 
@@ -140,7 +191,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One step, child, or step of an ask. `verdict` is what the last outcome meant, until a record says so.
-    `model_config` holds the pinned parameters of the step's last model call.
+
+    `block` is the plan that the step belongs to. `route` counts the agents that have failed, `routed_at` the attempts
+    they had. `produced` is the sub-plan that was made for the step, `joined` the tree where the steps below it met.
+    `whole` is the tree that a step of which `reads` narrows the view would see without it, `widened` says that its
+    own changes are back in that. `model_config` holds the pinned parameters of the step's last model call.
     """
 
     account: str
@@ -148,6 +203,7 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     asked: Ask | None = None
     asked_by: Position | None = None
     attempt: int = 0
+    block: StepPath = ROOT
     child_index: int = -1
     due: bool = False
     error: Failure | None = None
@@ -155,9 +211,11 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     child_leaves: tuple[tuple[str, Digest], ...] = ()
     fingerprints: tuple[tuple[Position, Digest], ...] = ()
     frame: Frame | None = None
+    joined: Digest | None = None
     key: Digest | None = None
     keys_seen: dict[str, int] = {}
     leaf: Digest | None = None
+    loop: Loop | None = None
     missing: int = 0
     model_config: ModelConfig | None = None
     name: str
@@ -167,10 +225,15 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     output: Content | None = None
     parent: StepPath | None = None
     path: StepPath
+    produced: Content | None = None
     refusals: tuple[Position, ...] = ()
+    route: int = 0
+    routed_at: int = 0
     status: StepStatus = "waiting"
     tree: Digest | None = None
     verdict: Verdict | None = None
+    whole: Digest | None = None
+    widened: bool = False
 
     @property
     def ended(self) -> bool:
@@ -178,15 +241,22 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A call that is not over. `failures` counts tries that failed for transport reasons (crashes do not)."""
+    """A call that is not over. `failures` counts tries that failed for transport reasons (crashes do not).
+
+    `approved`: a person has let it pass, with the arguments `edited` where they changed them. `due_us` is the time
+    until which an answer counts.
+    """
 
     account: str
+    approved: bool = False
+    due_us: int | None = None
+    edited: Content | None = None
     effect: str = ""
     failures: int = 0
     group: str = ""
     hold: Amount = NOTHING
     key: Digest | None = None
-    kind: Literal["model", "tool", "merge"]
+    kind: Literal["model", "tool", "merge", "plan", "person"]
     need: Amount = NOTHING
     order: Order
     path: StepPath
@@ -198,8 +268,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
     @property
     def asks_person(self) -> bool:
-        """Whether a person must say what became of it."""
-        return self.status == "doubt" and not self.reconcilable
+        """Whether it waits for a person: to approve it, or to say what became of it."""
+        return self.status == "asked" or (self.status == "doubt" and not self.reconcilable)
 
     @property
     def asks_tool(self) -> bool:
@@ -221,7 +291,7 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `queue` holds the calls that wait for a place, first come first served, by group (an agent with a limit of its
     own is a group); `open_calls` counts what holds a place. `timers` maps what waits to its due time. `attend` are
     calls that need a decision: lost ones, failed tries. `fed` are the programs that this turn told something.
-    `people` counts calls that wait for a person.
+    `people` counts calls that wait for a person. `tree` is where the run started, and when it has ended its result.
     """
 
     accounts: Map[str, Account] = Map()
@@ -229,15 +299,14 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     agenda: Agenda | None = None
     at: int = 0
     attend: tuple[Position, ...] = ()
+    blocks: Map[StepPath, Block] = Map()
     calls: Map[Position, Call] = Map()
     doubtful: tuple[DoubtfulCall, ...] = ()
-    failing: Order | None = None
     fed: tuple[StepPath, ...] = ()
     final_tree: Digest | None = None
     group_open: Map[str, int] = Map()
     head: Digest = Digest("0" * 64)
     in_doubt: Amount = NOTHING
-    inputs: Content | None = None
     limits_added: Amount = NOTHING
     logic: int = 1
     max_parallel: int = 1
@@ -259,16 +328,39 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     spent: Amount = NOTHING
     status: RunStatus = "new"
     steps: Map[StepPath, StepState] = Map()
-    sweep: int = 0
     time_limit_us: int | None = None
     timers: Map[str, int] = Map()
     tree: Digest = Digest("")
-    unfinished: int = 0
     why: str = ""
 
     @property
     def ended(self) -> bool:
         return self.status in ("ok", "failed", "cancelled")
+
+    def spec_of(self, step: StepState) -> RunSpec:
+        """The compiled plan that a step belongs to."""
+        return self.spec if step.block == ROOT else self.block_spec(step.block)
+
+    def block_spec(self, block: StepPath) -> RunSpec:
+        """The compiled plan of a block."""
+        if block == ROOT:
+            return self.spec
+        owner = self.steps[block]
+        return self.spec_of(owner).inner(owner.name, self.blocks[block].produced)
+
+    def compiled(self, step: StepState) -> StepSpec:
+        """A step of a plan, compiled."""
+        return self.spec_of(step).step(step.name)
+
+    def start_tree(self, step: StepState) -> Digest:
+        """The tree that a step has before anything is known of it: that of its plan's start."""
+        return self.blocks[step.block].tree
+
+    def members(self, block: StepPath) -> Iterator[StepState]:
+        """The steps of a block's plan, in plan order."""
+        prefix = f"{block}/" if block else ""
+        for step in self.block_spec(block).plan.steps:
+            yield self.steps[StepPath(prefix + step.name)]
 
     def account(self, name: str) -> Account:
         """The account of that name; a step that has not started has its share of the plan."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from tenuto.core.attempts import tries_again
 from tenuto.core.budget import Amount
 from tenuto.core.cancelling import cancel_step
 from tenuto.core.canonical import digest
-from tenuto.core.commands import Command, Conclude, MergeTrees, SetTimer
+from tenuto.core.commands import Command, Conclude, LoadPlan, MergeTrees, SetTimer
+from tenuto.core.containers import last_iteration, outcome_of, sub_plan_inputs
 from tenuto.core.content import Content
 from tenuto.core.events.budget import LanesOpened
 from tenuto.core.events.call import MergeRequested
+from tenuto.core.events.plan import PlanRequested
 from tenuto.core.events.program import AskAgent, OpenLanes, Sleep, TimerSet
 from tenuto.core.events.step import (
     AttemptFailed,
@@ -19,21 +24,40 @@ from tenuto.core.events.step import (
     StepSkipped,
     StepStarted,
 )
-from tenuto.core.ids import Digest, StepPath, encode_key, position
-from tenuto.core.joins import child_trees, joined_tree, lane_trees
+from tenuto.core.ids import (
+    LOADED_PLAN,
+    MERGED_BELOW,
+    MERGED_NEEDS,
+    MERGED_WHOLE,
+    Digest,
+    StepPath,
+    child_path,
+    encode_key,
+    iteration_path,
+    member_path,
+    position,
+)
+from tenuto.core.joins import below_tree, ends_tree, lane_trees, needs_tree, widened_tree
 from tenuto.core.ledger import split
 from tenuto.core.merging import MergePlan
-from tenuto.core.moves import lane_account
+from tenuto.core.moves import lane_account, unwanted_member
 from tenuto.core.results import leaf, step_key
-from tenuto.core.scope import foreach_items, run_scope
+from tenuto.core.scope import foreach_items, outer_scope, plan_scope, step_scope, until_scope
 from tenuto.core.seeds import backoff_ms
-from tenuto.core.state import Call, ExecutionState, Expansion, ProgramFrame, StepState
-from tenuto.core.work import work_of
+from tenuto.core.state import (
+    ROOT,
+    Call,
+    ExecutionState,
+    Expansion,
+    Loop,
+    PlanFrame,
+    ProgramFrame,
+    StepState,
+    WaitFrame,
+)
+from tenuto.core.work import wait_ms, work_of
 
-__all__ = ["decide_step", "merge_again"]
-
-FINAL_KINDS = frozenset(("expression", "merge_conflict", "agent", "budget"))
-"""Failures that no further attempt can mend."""
+__all__ = ["decide_step", "load_again", "merge_again"]
 
 
 def decide_step(state: ExecutionState, step: StepState) -> Command:
@@ -46,14 +70,24 @@ def decide_step(state: ExecutionState, step: StepState) -> Command:
     if step.status == "waiting":
         return _prepare(state, step)
     if step.status == "ready":
-        return _begin(state, step, step.tree or state.tree)
+        return _begin(state, step, _given(state, step))
     if step.status == "backoff":
-        return _back_off(state, step)
+        taken_over = step.route and step.routed_at == step.attempt
+        return _begin(state, step, _given(state, step)) if taken_over else _back_off(state, step)
     if step.expansion is not None:
         return _go_on_expanded(state, step, step.expansion)
-    if isinstance(frame, ProgramFrame):
-        return _go_on_program(state, step, frame)
-    raise AssertionError(f"{step.path} is due but has nothing to decide")
+    if step.loop is not None:
+        return _go_on_loop(state, step)
+    match frame:
+        case ProgramFrame():
+            return _go_on_program(state, step, frame)
+        case PlanFrame():
+            return _go_on_sub_plan(state, step)
+        case WaitFrame(duration_ms=duration_ms):
+            due = state.at + duration_ms * 1000
+            return SetTimer(TimerSet(due_us=due, timer=position(step.path, step.attempt, 0), why="wait"))
+        case _:
+            raise AssertionError(f"{step.path} is due but has nothing to decide")
 
 
 def merge_again(state: ExecutionState, call: Call) -> Command:
@@ -62,13 +96,15 @@ def merge_again(state: ExecutionState, call: Call) -> Command:
     plan: Digest | MergePlan
     ordinal = call.position.rpartition("/")[2]
     if step is None:
-        plan = joined_tree(state, state.spec.ends, state.spec.plan.merge)
-    elif isinstance(step.frame, ProgramFrame):
+        plan = ends_tree(state, ROOT)
+    elif isinstance(step.frame, ProgramFrame) and ordinal.endswith(".m"):
         plan = _lane_plan(state, step, step.frame, ordinal)
-    elif step.expansion is not None:
-        plan = child_trees(state, step)
+    elif ordinal == MERGED_NEEDS:
+        plan = needs_tree(state, step)
+    elif ordinal == MERGED_WHOLE:
+        plan = widened_tree(state, step)
     else:
-        plan = _needs_tree(state, step)
+        plan = below_tree(state, step)
     if isinstance(plan, str):
         raise AssertionError(f"{call.position} needs no merge")
     return MergeTrees(MergeRequested(call=call.position, plan=plan, try_number=call.try_number + 1))
@@ -78,41 +114,73 @@ def merge_again(state: ExecutionState, call: Call) -> Command:
 
 
 def _prepare(state: ExecutionState, step: StepState) -> Command:
-    for need in state.spec.plan.steps[state.spec.index[step.name]].needs:
-        needed = state.steps[StepPath(need)]
-        failed = needed.status == "failed" and state.spec.step(need).on_error != "continue"
+    spec = state.spec_of(step)
+    judges = spec.step(step.name).judges
+    for need in spec.plan.steps[spec.index[step.name]].needs:
+        needed = state.steps[member_path(step.block, need)]
+        if need in judges:
+            continue
+        failed = needed.status == "failed" and spec.step(need).on_error != "continue"
         if failed or needed.status in ("skipped", "cancelled"):
-            tree = needed.out_tree or state.tree
-            error = f"skipped because of {need}"
-            made = leaf(state, step, status="skipped", output=None, tree=tree, error=error)
-            return Conclude(StepSkipped(because=needed.path, leaf=made, path=step.path, tree=tree))
-    tree_or_plan = _needs_tree(state, step)
+            return _skipped(state, step, needed.path, needed.out_tree or state.start_tree(step))
+    tree_or_plan = needs_tree(state, step)
     if not isinstance(tree_or_plan, str):
-        return MergeTrees(MergeRequested(call=position(step.path, 0, 0), plan=tree_or_plan))
+        return MergeTrees(MergeRequested(call=position(step.path, 0, MERGED_NEEDS), plan=tree_or_plan))
     return _begin(state, step, tree_or_plan)
 
 
-def _needs_tree(state: ExecutionState, step: StepState) -> Digest | MergePlan:
-    spec = state.spec.step(step.name)
-    return joined_tree(state, [state.spec.index[n] for n in spec.step.needs], spec.step.merge)
+def _skipped(state: ExecutionState, step: StepState, because: StepPath, tree: Digest) -> Command:
+    error = "its condition is false" if because == step.path else f"skipped because of {because}"
+    made = leaf(state, step, status="skipped", output=None, tree=tree, error=error)
+    return Conclude(StepSkipped(because=because, leaf=made, path=step.path, tree=tree))
 
 
 def _begin(state: ExecutionState, step: StepState, tree: Digest) -> Command:
-    spec = state.spec.step(step.name)
+    spec = state.compiled(step)
     try:
-        if spec.foreach is not None and step.child_index < 0 and step.asked is None:
-            return _expand(state, step, tree)
-        key = step_key(state, step, tree)
+        if step.attempt == 0 and step.child_index < 0 and step.asked is None:
+            if spec.condition is not None and not spec.condition.evaluate(outer_scope(state, step)):
+                return _skipped(state, step, step.path, step.whole or tree)
+            if spec.foreach is not None:
+                return _expand(state, step, tree)
+            if spec.step.repeat is not None:
+                return _iterate(state, step, 1, tree)
+        return _start(state, step, tree)
     except ValueError as error:
         return _failed(state, step, Failure(kind="expression", message=str(error)), tree)
+
+
+def _start(state: ExecutionState, step: StepState, tree: Digest) -> Command:
+    """Start an attempt. Raises ValueError where something it needs to know cannot be had."""
+    work = work_of(state, step)
+    if work.kind == "wait":
+        wait_ms(state, step)
+    elif work.kind == "plan":
+        if work.spec.produced is not None and step.produced is None:
+            source = Content.of(work.spec.produced.evaluate(step_scope(state, step)))
+            return LoadPlan(PlanRequested(call=position(step.path, 0, LOADED_PLAN), source=source, tree=tree))
+        sub_plan_inputs(state, step)
+    key = step_key(state, step, tree)
     return Conclude(_started(state, step, key, tree, attempt=step.attempt + 1))
+
+
+def load_again(state: ExecutionState, call: Call) -> Command:
+    """A sub-plan that was being loaded when the engine ended: free to repeat, from the same source."""
+    step = state.steps[call.path]
+    template = state.compiled(step).produced
+    if template is None:
+        raise AssertionError(f"{call.position} loads nothing")
+    source = Content.of(template.evaluate(step_scope(state, step)))
+    tree = _given(state, step)
+    return LoadPlan(PlanRequested(call=call.position, source=source, tree=tree, try_number=call.try_number + 1))
 
 
 def _started(state: ExecutionState, step: StepState, key: Digest, tree: Digest, *, attempt: int) -> StepStarted:
     account: Amount | None = None
-    if attempt == 1 and state.spec.limited:
+    iteration = step.child_index >= 0 and step.parent is not None and state.steps[step.parent].expansion is None
+    if attempt == 1 and state.spec.limited and not iteration:
         account = state.account(step.account).granted
-    agent = work_of(state.spec, step).agent
+    agent = work_of(state, step).agent
     return StepStarted(
         account=account,
         agent=None if agent is None else agent.agent_digest,
@@ -128,12 +196,12 @@ def _started(state: ExecutionState, step: StepState, key: Digest, tree: Digest, 
 
 
 def _expand(state: ExecutionState, step: StepState, tree: Digest) -> Command:
-    spec = state.spec.step(step.name)
+    spec = state.compiled(step)
     items = foreach_items(state, step)
     if spec.key is None:
         keys = tuple(str(i) for i in range(len(items)))
     else:
-        scope = run_scope(state)
+        scope = plan_scope(state, step.block)
         keys = tuple(
             encode_key(spec.key.render({**scope, "item": Content(Digest(""), 0, item).value})) for item in items
         )
@@ -155,11 +223,11 @@ def _expand(state: ExecutionState, step: StepState, tree: Digest) -> Command:
 
 
 def _go_on_expanded(state: ExecutionState, step: StepState, expansion: Expansion) -> Command:
-    spec = state.spec.step(step.name)
+    spec = state.compiled(step)
     failing = expansion.failing
     if failing is not None:
         for index in range(failing + 1, expansion.next_child):
-            child = state.steps[StepPath(f"{step.path}[{expansion.keys[index]}]")]
+            child = state.steps[child_path(step.path, expansion.keys[index])]
             if not child.ended:
                 return cancel_step(state, child)
     width = spec.step.max_parallel or len(expansion.keys)
@@ -167,52 +235,118 @@ def _go_on_expanded(state: ExecutionState, step: StepState, expansion: Expansion
         return _start_child(state, step, expansion)
     if expansion.running:
         raise AssertionError(f"{step.path} is due but its children run")
-    tree_or_plan = child_trees(state, step) if failing is None else step.tree or state.tree
-    start = step.tree or state.tree
-    if isinstance(tree_or_plan, MergePlan):
-        if step.out_tree == start:
-            return MergeTrees(MergeRequested(call=position(step.path, 0, 1), plan=tree_or_plan))
-        tree = step.out_tree or start
-    else:
-        tree = tree_or_plan
+    start = _given(state, step)
     if failing is not None:
-        child = state.steps[StepPath(f"{step.path}[{expansion.keys[failing]}]")]
-        why = child.error.message if child.error is not None else "failed"
-        return _failed(state, step, Failure(kind="child", message=f"{child.path}: {why}"), start)
-    from tenuto.core.moves import child_outputs
+        return _failed_child(state, step, child_path(step.path, expansion.keys[failing]), start)
+    return _join(state, step)
 
-    output = child_outputs(state, step)
-    made = leaf(state, step, status="completed", output=output.digest, tree=tree, error=None)
-    return Conclude(StepCompleted(leaf=made, output=output.digest, path=step.path, tree=tree))
+
+def _failed_child(state: ExecutionState, step: StepState, path: StepPath, tree: Digest) -> Command:
+    child = state.steps[path]
+    why = child.error.message if child.error is not None else "failed"
+    return _failed(state, step, Failure(kind="child", message=f"{child.path}: {why}"), tree)
+
+
+def _join(state: ExecutionState, step: StepState) -> Command:
+    """All steps below this one have ended: their trees are merged, then it has its output."""
+    tree = step.out_tree if step.widened else step.joined
+    if tree is None:
+        below = below_tree(state, step)
+        if isinstance(below, MergePlan):
+            return MergeTrees(MergeRequested(call=position(step.path, 0, MERGED_BELOW), plan=below))
+        tree = below
+    try:
+        output = outcome_of(state, step)
+    except ValueError as error:
+        return _failed(state, step, Failure(kind="expression", message=f"outputs: {error}"), _given(state, step))
+    return _completed(state, replace(step, out_tree=tree), output)
+
+
+def _given(state: ExecutionState, step: StepState) -> Digest:
+    """The tree that a step was given."""
+    return step.tree or state.start_tree(step)
 
 
 def _start_child(state: ExecutionState, step: StepState, expansion: Expansion) -> Command:
     index = expansion.next_child
-    path = StepPath(f"{step.path}[{expansion.keys[index]}]")
-    tree = step.tree or state.tree
-    child = StepState(
-        account=path,
+    path = child_path(step.path, expansion.keys[index])
+    return _begin_child(state, _child(step, path, index, account=path), _given(state, step))
+
+
+def _child(step: StepState, path: StepPath, index: int, *, account: str) -> StepState:
+    """A child that is not known yet, to see what it would be."""
+    return StepState(
+        account=account,
+        block=step.block,
         child_index=index,
         name=step.name,
         order=(*step.order, index),
         parent=step.path,
         path=path,
     )
+
+
+def _begin_child(state: ExecutionState, child: StepState, tree: Digest) -> Command:
+    """Start an item's child, or its first iteration where it repeats."""
+    parent = state.steps.get(child.parent or child.path)
+    repeats = state.compiled(child).step.repeat is not None and parent is not None and parent.expansion is not None
     try:
-        key = step_key(state, child, tree)
+        if repeats:
+            state = replace(state, steps=state.steps.set(child.path, child))
+            return _iterate(state, child, 1, tree)
+        return _start(state, child, tree)
     except ValueError as error:
         return _failed(state, child, Failure(kind="expression", message=str(error)), tree)
-    agent = work_of(state.spec, child).agent
-    return Conclude(
-        StepStarted(
-            account=state.account(path).granted if state.spec.limited else None,
-            agent=None if agent is None else agent.agent_digest,
-            attempt=1,
-            key=key,
-            path=path,
-            tree=tree,
-        )
-    )
+
+
+# --- repeat ---------------------------------------------------------------------------------------------------
+
+
+def _iterate(state: ExecutionState, step: StepState, number: int, tree: Digest) -> Command:
+    path = iteration_path(step.path, number)
+    if step.loop is None:
+        step = replace(step, loop=Loop())
+    state = replace(state, steps=state.steps.set(step.path, step))
+    return _begin_child(state, _child(step, path, number, account=step.account), tree)
+
+
+def _go_on_loop(state: ExecutionState, step: StepState) -> Command:
+    """The last iteration has ended: is it done, is there another, or was that the last?"""
+    compiled = state.compiled(step)
+    repeat, last = compiled.step.repeat, last_iteration(state, step)
+    if repeat is None or step.loop is None:
+        raise AssertionError(f"{step.path} does not repeat")
+    start = _given(state, step)
+    if last.status == "failed" and compiled.on_error == "fail":
+        return _failed_child(state, step, last.path, start)
+    number = step.loop.begun
+    if compiled.until is not None:
+        try:
+            done = compiled.until.evaluate(until_scope(state, step, number))
+        except ValueError as error:
+            return _failed(state, step, Failure(kind="expression", message=f"until: {error}"), start)
+        if not done and number >= repeat.max:
+            message = f"until is still false after {number} iteration{'' if number == 1 else 's'}"
+            return _failed(state, step, Failure(kind="repeat", message=message), start)
+    else:
+        done = number >= repeat.max
+    return _join(state, step) if done else _iterate(state, step, number + 1, last.out_tree or start)
+
+
+# --- sub-plans ------------------------------------------------------------------------------------------------
+
+
+def _go_on_sub_plan(state: ExecutionState, step: StepState) -> Command:
+    unwanted = unwanted_member(state, step.path)
+    if unwanted is not None:
+        return cancel_step(state, unwanted)
+    block = state.blocks[step.path]
+    if block.unfinished:
+        raise AssertionError(f"{step.path} is due but its steps run")
+    if block.failing is not None:
+        name = state.block_spec(step.path).plan.steps[block.failing[-1]].name
+        return _failed_child(state, step, member_path(step.path, name), _given(state, step))
+    return _join(state, step)
 
 
 # --- programs -------------------------------------------------------------------------------------------------
@@ -250,6 +384,7 @@ def _start_asked(state: ExecutionState, step: StepState, frame: ProgramFrame, as
         account=path,
         asked=ask,
         asked_by=where,
+        block=step.block,
         name=step.name,
         order=step.order,
         parent=step.path,
@@ -265,7 +400,7 @@ def _start_asked(state: ExecutionState, step: StepState, frame: ProgramFrame, as
                 for limit in [state.spec.ask_cap(ask, d)]
             }
         )
-    agent = work_of(state.spec, child).agent
+    agent = work_of(state, child).agent
     return Conclude(
         StepStarted(
             account=account,
@@ -291,25 +426,33 @@ def _lane_plan(state: ExecutionState, step: StepState, frame: ProgramFrame, ordi
 
 def _conclude(state: ExecutionState, step: StepState, output: Content | None, failure: Failure | None) -> Command:
     if output is not None:
-        tree = step.out_tree or state.tree
-        made = leaf(state, step, status="completed", output=output.digest, tree=tree, error=None)
-        return Conclude(StepCompleted(leaf=made, output=output.digest, path=step.path, tree=tree))
+        return _completed(state, step, output)
     if failure is None:
         raise AssertionError(f"{step.path} has a verdict that says nothing")
-    retry = state.spec.step(step.name).retry
-    again = step.asked is None and step.attempt and step.attempt < retry.attempts
-    if again and failure.kind not in FINAL_KINDS:
+    if tries_again(state, step, failure):
         return Conclude(AttemptFailed(attempt=step.attempt, error=failure, path=step.path))
-    return _failed(state, step, failure, step.tree or state.tree)
+    return _failed(state, step, failure, _given(state, step))
+
+
+def _completed(state: ExecutionState, step: StepState, output: Content) -> Command:
+    tree = step.out_tree or state.start_tree(step)
+    if step.whole is not None and not step.widened:
+        whole = widened_tree(state, step)
+        if isinstance(whole, MergePlan):
+            return MergeTrees(MergeRequested(call=position(step.path, 0, MERGED_WHOLE), plan=whole))
+        tree = whole
+    made = leaf(state, step, status="completed", output=output.digest, tree=tree, error=None)
+    return Conclude(StepCompleted(leaf=made, output=output.digest, path=step.path, tree=tree))
 
 
 def _failed(state: ExecutionState, step: StepState, error: Failure, tree: Digest) -> Command:
+    tree = step.whole or tree
     made = leaf(state, step, status="failed", output=None, tree=tree, error=f"{error.kind}: {error.message}")
     return Conclude(StepFailed(error=error, leaf=made, path=step.path, tree=tree))
 
 
 def _back_off(state: ExecutionState, step: StepState) -> Command:
-    retry = state.spec.step(step.name).retry
+    retry = state.compiled(step).retry
     timer = f"{step.path}/{step.attempt + 1}"
     wait = backoff_ms(state.seed, timer, base_ms=retry.backoff_ms, number=step.attempt)
     return SetTimer(TimerSet(due_us=state.at + wait * 1000, timer=timer, why="attempt"))

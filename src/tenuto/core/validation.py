@@ -13,18 +13,20 @@ from itertools import islice
 from tenuto.core.agents import AgentSpec
 from tenuto.core.canonical import parse
 from tenuto.core.ids import valid_name
-from tenuto.core.plan import InputSpec, Plan, PromptWork, Retry, RunWork, Step, UsesWork
+from tenuto.core.plan import InputSpec, Plan, PlanWork, Retry, Step
 from tenuto.core.plan_graph import PlanGraph
 from tenuto.core.plan_inputs import fits
 from tenuto.core.plan_templates import output_templates, step_templates
+from tenuto.core.plan_works import Known, named_agent, step_work
 from tenuto.core.problems import PROBLEMS_MAX, Problem, did_you_mean, refuse, shorten
 
-__all__ = ["STEPS_MAX", "validate_plan"]
+__all__ = ["PLAN_DEPTH_MAX", "STEPS_MAX", "validate_plan"]
 
 STEPS_MAX = 10_000
 """Steps of the largest plan."""
 
-_TARGET = re.compile(r"python:[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
+PLAN_DEPTH_MAX = 8
+"""Plans within plans within plans."""
 _MODULE = re.compile(r"python:[A-Za-z_][\w.]*\Z")
 
 
@@ -40,26 +42,45 @@ def validate_plan(
 
     `tools` and `secrets` are the names of all there are; None = not known yet, so these names are not checked.
     """
-    refuse(islice(_problems(plan, agents, tools, secrets), PROBLEMS_MAX), places or {})
+    known = Known(agents, tools, secrets)
+    refuse(islice(_problems(plan, known), PROBLEMS_MAX), places or {})
 
 
-def _problems(
-    plan: Plan, agents: Mapping[str, AgentSpec], tools: Collection[str] | None, secrets: Collection[str] | None
-) -> Iterator[Problem]:
-    yield from _frame(plan)
-    yield from _agents(agents, tools)
+def _problems(plan: Plan, known: Known) -> Iterator[Problem]:
+    yield from _agents(known.agents, known.tools)
+    yield from _plan(plan, known, 0)
+
+
+def _plan(plan: Plan, known: Known, depth: int) -> Iterator[Problem]:
+    yield from _frame(plan, known)
     graph = PlanGraph.of(plan.steps)
     names = [step.name for step in plan.steps]
     yield from _needs(plan.steps, graph)
     for step in plan.steps:
-        yield from _step(step, agents, names, graph)
-        if secrets is not None:
-            yield from _secrets(step, secrets)
+        yield from _step(step, known, names, graph)
         yield from step_templates(step, plan.inputs, graph)
+        if isinstance(step.work, PlanWork) and step.work.plan is not None:
+            yield from _sub_plan(step, step.work.plan, known, depth + 1)
     yield from output_templates(plan, graph)
 
 
-def _frame(plan: Plan) -> Iterator[Problem]:
+def _sub_plan(step: Step, plan: Plan, known: Known, depth: int) -> Iterator[Problem]:
+    path = f"steps.{shorten(step.name)}"
+    if depth > PLAN_DEPTH_MAX:
+        yield Problem(f"{path}.plan", f"plans are nested deeper than {PLAN_DEPTH_MAX}", "nest fewer")
+        return
+    for problem in _plan(plan, known, depth):
+        yield problem._replace(path=f"{path}.plan.{problem.path}")
+    for name in step.values:
+        if name not in plan.inputs:
+            fix = did_you_mean(name, plan.inputs) if plan.inputs else "remove it"
+            yield Problem(f"{path}.with.{shorten(name)}", f"the sub-plan has no input {shorten(name)}", fix)
+    for name, spec in plan.inputs.items():
+        if spec.default is None and name not in step.values:
+            yield Problem(f"{path}.plan", f"the sub-plan needs the input {shorten(name)}", f"add {name} to with")
+
+
+def _frame(plan: Plan, known: Known) -> Iterator[Problem]:
     if not plan.name.strip() or len(plan.name) > 100 or not plan.name.isprintable():
         yield Problem("name", "a plan's name is one line of 1 to 100 characters", "shorten or write it")
     for name, spec in plan.inputs.items():
@@ -71,8 +92,8 @@ def _frame(plan: Plan) -> Iterator[Problem]:
     yield from _positive("defaults", max_tokens=plan.defaults.max_tokens, timeout=plan.defaults.timeout_ms)
     if plan.defaults.model is not None:
         yield from _model("defaults.model", plan.defaults.model)
-    if plan.merge.kind not in ("fail", "prefer"):
-        yield Problem("merge", f"{plan.merge.kind} is not in this version", "write fail or {prefer: STEP}")
+    if plan.merge.kind == "agent":
+        yield from named_agent("merge.agent", plan.merge.agent or "", known)
     names = {step.name for step in plan.steps}
     if plan.merge.kind == "prefer" and plan.merge.prefer not in names:
         prefer = plan.merge.prefer or ""
@@ -132,61 +153,32 @@ def _needs(steps: Sequence[Step], graph: PlanGraph) -> Iterator[Problem]:
         yield Problem(f"steps.{first}.needs", f"steps need each other in a circle: {shown}", "remove one need")
 
 
-def _step(step: Step, agents: Mapping[str, AgentSpec], names: Sequence[str], graph: PlanGraph) -> Iterator[Problem]:
+def _step(step: Step, known: Known, names: Sequence[str], graph: PlanGraph) -> Iterator[Problem]:
     path = f"steps.{shorten(step.name)}"
-    yield from _work(step, path, agents)
+    yield from step_work(step, path, known)
     if step.foreach is None and step.key is not None:
         yield Problem(f"{path}.key", "key has no meaning without foreach", "remove it, or add foreach")
     if step.foreach is None and step.max_parallel is not None:
         yield Problem(f"{path}.max_parallel", "max_parallel has no meaning without foreach", "remove it")
-    if step.output is not None and isinstance(step.work, UsesWork):
-        yield Problem(
-            f"{path}.output", "a Python step checks its own output", "remove output, and raise where it is wrong"
-        )
     if step.model is not None:
         yield from _model(f"{path}.model", step.model)
     if step.retry is not None:
         yield from _retry(f"{path}.retry", step.retry)
+    if step.repeat is not None:
+        yield from _positive(f"{path}.repeat", max=step.repeat.max)
     yield from _positive(path, max_tokens=step.max_tokens, max_parallel=step.max_parallel, timeout=step.timeout_ms)
     if step.budget is not None and step.budget.time_ms is not None:
         yield Problem(
             f"{path}.budget.time", "only the whole plan's time is limited", "use timeout for the step's calls"
         )
-    yield from _step_merge(step, path, names, graph)
+    yield from _step_merge(step, path, names, graph, known)
 
 
-def _work(step: Step, path: str, agents: Mapping[str, AgentSpec]) -> Iterator[Problem]:
-    match step.work:
-        case PromptWork(agent=agent, text=text):
-            if agent is not None and agent not in agents:
-                yield Problem(f"{path}.agent", f"there is no agent {shorten(agent)}", did_you_mean(agent, agents))
-            if not text.strip():
-                yield Problem(f"{path}.prompt", "the prompt is empty", "write what the agent should do")
-        case RunWork(command=command):
-            if not command.strip():
-                yield Problem(f"{path}.run", "the command is empty", "write one for /bin/sh -c")
-            if "\x00" in command:
-                yield Problem(f"{path}.run", "a command cannot hold NUL", "remove it")
-        case UsesWork(target=target):
-            if not _TARGET.match(target):
-                yield Problem(f"{path}.uses", f"{shorten(target)} names no function", "write python:MODULE:FUNCTION")
-    if step.effect is not None and not isinstance(step.work, RunWork):
-        yield Problem(f"{path}.effect", "only a run step declares its effect", "remove it; tools declare their own")
-
-
-def _secrets(step: Step, secrets: Collection[str]) -> Iterator[Problem]:
-    for index, name in enumerate(step.grants.secrets):
-        if name not in secrets:
-            what = f"there is no secret {shorten(name)} in the configuration"
-            fix = did_you_mean(
-                name, secrets, f'write [secrets] and {shorten(name)} = {{ env = "VARIABLE" }} in tenuto.toml'
-            )
-            yield Problem(f"steps.{shorten(step.name)}.grants.secrets[{index}]", what, fix)
-
-
-def _step_merge(step: Step, path: str, names: Sequence[str], graph: PlanGraph) -> Iterator[Problem]:
-    if step.merge.kind not in ("fail", "prefer"):
-        yield Problem(f"{path}.merge", f"{step.merge.kind} is not in this version", "write fail or {prefer: STEP}")
+def _step_merge(step: Step, path: str, names: Sequence[str], graph: PlanGraph, known: Known) -> Iterator[Problem]:
+    if step.merge.kind == "older":
+        yield Problem(f"{path}.merge", "older is for bases only", "write fail, {prefer: STEP} or {agent: NAME}")
+    if step.merge.kind == "agent":
+        yield from named_agent(f"{path}.merge.agent", step.merge.agent or "", known)
     if step.merge.kind != "prefer":
         return
     prefer = step.merge.prefer or ""

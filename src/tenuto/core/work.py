@@ -1,33 +1,40 @@
-"""What a step does: the agent loop, one command, or a Python program; and which agent makes which of its calls."""
+"""What a step does: the agent loop, one command, a Python program, a sub-plan, a question to a person, a pause."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from tenuto.core.durations import read_duration_ms
 from tenuto.core.events.program import AskAgent, AskModel
 from tenuto.core.ids import Digest, Position, split_position
-from tenuto.core.plan import PromptWork, RunWork
+from tenuto.core.plan import ApprovalWork, PlanWork, PromptWork, RunWork, UsesWork, WaitWork
+from tenuto.core.scope import step_scope
 from tenuto.core.spec import AgentWork, RunSpec, StepSpec
-from tenuto.core.state import AgentFrame, CommandFrame, Frame, ProgramFrame, StepState
+from tenuto.core.state import (
+    AgentFrame,
+    CommandFrame,
+    ExecutionState,
+    Frame,
+    PersonFrame,
+    PlanFrame,
+    ProgramFrame,
+    StepState,
+    WaitFrame,
+)
 
-__all__ = ["StepWork", "work_of"]
+__all__ = ["StepWork", "needs_approval", "new_frame", "wait_ms", "work_of"]
+
+WorkKind = Literal["agent", "command", "program", "plan", "person", "wait"]
 
 
 class StepWork(NamedTuple):
-    """A step's compiled spec, its kind, and the agent of its loop."""
+    """A step's compiled spec, its kind, the agent of its loop, and the static part of its step key."""
 
     spec: StepSpec
-    kind: Literal["agent", "command", "program"]
+    kind: WorkKind
     agent: AgentWork | None
     run: RunSpec
-
-    def frame(self, tree: Digest, at: int) -> Frame:
-        """The frame of a new attempt that begins at the time `at`."""
-        if self.kind == "agent":
-            return AgentFrame()
-        if self.kind == "command":
-            return CommandFrame()
-        return ProgramFrame(started_at=at, trees={"": tree})
+    static: Digest
 
     def agent_for(self, step: StepState, where: Position) -> AgentWork:
         """Who makes this model call."""
@@ -40,18 +47,68 @@ class StepWork(NamedTuple):
         raise AssertionError(f"{where} is no model call")
 
 
-def work_of(spec: RunSpec, step: StepState) -> StepWork:
+def work_of(state: ExecutionState, step: StepState) -> StepWork:
     """What this step, child or asked step does."""
+    spec = state.spec_of(step)
     if step.asked is not None and isinstance(step.asked, AskAgent):
-        return StepWork(spec.step(step.name), "agent", spec.asked_agent(step.asked), spec)
+        compiled = spec.step(step.name)
+        return StepWork(compiled, "agent", spec.asked_agent(step.asked), spec, compiled.static)
     known: StepWork | None = spec.works.get(step.name)
     if known is None:
         known = spec.works[step.name] = _plan_work(spec, spec.step(step.name))
+    if step.route:
+        agent, static = known.spec.fallbacks[step.route - 1]
+        return known._replace(agent=agent, static=static)
     return known
 
 
+def needs_approval(state: ExecutionState, step: StepState, tool: str) -> bool:
+    """Whether a person must let each call of this tool pass: the tool says so, or the agent's own spec."""
+    spec = state.spec.registry.tools.get(tool)
+    if spec is not None and spec.approval:
+        return True
+    agent = work_of(state, step).agent
+    return agent is not None and tool in agent.approve
+
+
 def _plan_work(spec: RunSpec, compiled: StepSpec) -> StepWork:
-    work = compiled.step.work
-    if isinstance(work, PromptWork):
-        return StepWork(compiled, "agent", compiled.agent, spec)
-    return StepWork(compiled, "command" if isinstance(work, RunWork) else "program", None, spec)
+    kind: WorkKind
+    match compiled.step.work:
+        case PromptWork():
+            kind = "agent"
+        case RunWork():
+            kind = "command"
+        case UsesWork():
+            kind = "program"
+        case PlanWork():
+            kind = "plan"
+        case ApprovalWork():
+            kind = "person"
+        case WaitWork():
+            kind = "wait"
+    return StepWork(compiled, kind, compiled.agent, spec, compiled.static)
+
+
+def new_frame(state: ExecutionState, step: StepState, tree: Digest) -> Frame:
+    """The frame of an attempt that begins now."""
+    match work_of(state, step).kind:
+        case "agent":
+            return AgentFrame()
+        case "command":
+            return CommandFrame()
+        case "program":
+            return ProgramFrame(started_at=state.at, trees={"": tree})
+        case "plan":
+            return PlanFrame()
+        case "person":
+            return PersonFrame()
+        case "wait":
+            return WaitFrame(duration_ms=wait_ms(state, step))
+
+
+def wait_ms(state: ExecutionState, step: StepState) -> int:
+    """How long a step waits. Raises ValueError where its template does not yield a duration."""
+    template = state.compiled(step).duration
+    if template is None:
+        raise AssertionError(f"{step.path} waits for nothing")
+    return read_duration_ms(template.render(step_scope(state, step)))

@@ -16,9 +16,9 @@ from typing import Any
 from tenuto.core.advances import said
 from tenuto.core.calls import tool_call_again
 from tenuto.core.canonical import digest
-from tenuto.core.commands import CallModel, CallTool, Command, MergeTrees, ReconcileCall, SetTimer
+from tenuto.core.commands import CallModel, CallTool, Command, LoadPlan, MergeTrees, ReconcileCall, SetTimer
 from tenuto.core.content import INLINE_MAX
-from tenuto.core.decide import idle, outstanding_timers, waits_for_program
+from tenuto.core.decide import idle, outstanding_timers, waits_for_people, waits_for_program
 from tenuto.core.events import Input
 from tenuto.core.events.call import (
     CallReconciled,
@@ -28,6 +28,7 @@ from tenuto.core.events.call import (
     ToolReturned,
     TreesMerged,
 )
+from tenuto.core.events.plan import PlanLoaded
 from tenuto.core.events.program import StepAdvanced, TimerFired
 from tenuto.core.events.run import RunResumed
 from tenuto.core.events.step import StepCancelled
@@ -51,7 +52,7 @@ __all__ = ["Load", "RunDriver"]
 
 SNAPSHOT_FIRST = 4_096
 """Records after which a run gets its first snapshot: fewer are folded in a moment."""
-_OUTCOMES = (ModelReplied, ModelCallFailed, ToolReturned, ToolCallFailed, CallReconciled, TreesMerged)
+_OUTCOMES = (ModelReplied, ModelCallFailed, ToolReturned, ToolCallFailed, CallReconciled, TreesMerged, PlanLoaded)
 
 
 class Load:
@@ -145,7 +146,9 @@ class RunDriver:
     async def _loop(self, inputs: list[Input]) -> None:
         while True:
             await self._turns(inputs)
-            if self.state.status not in ("running", "cancelling"):
+            if self.state.status not in ("running", "cancelling", "paused"):
+                return
+            if self.state.status == "paused" and not (self.state.open_calls or self.state.merges_open):
                 return
             if not self._arrived and not self._asked:
                 if (not self._tasks and idle(self.state)) or self._waits_for_people():
@@ -164,9 +167,8 @@ class RunDriver:
             await self._journal.put_snapshot(self._fence, StoredSnapshot(self.state.seq, self.state.head, body))
 
     def _waits_for_people(self) -> bool:
-        """Nothing moves by itself any more: a waiting run needs no process."""
-        state = self.state
-        return bool(state.people) and not (self._tasks or state.open_calls or state.merges_open or state.timers)
+        """Nothing moves by itself any more: a waiting run needs no process, not even to see a time run out."""
+        return waits_for_people(self.state) and all(name.startswith("timer:") for name in self._tasks)
 
     async def _turns(self, inputs: Sequence[Input]) -> None:
         """Take all inputs, each with what follows, and commit them together."""
@@ -282,7 +284,9 @@ class RunDriver:
             case CallModel(event) if event.call in state.calls:
                 self._spawn(event.call, effects.call_model, state.run, command, self._require_lease)
             case CallTool(event) if event.call in state.calls:
-                self._spawn(event.call, effects.call_tool, state.run, state.spec, command)
+                self._spawn(event.call, effects.call_tool, state.run, state.spec.registry, command)
+            case LoadPlan(event) if event.call in state.calls:
+                self._spawn(event.call, effects.load_plan, state, command)
             case MergeTrees(event) if event.call in state.calls:
                 self._spawn(event.call, effects.merge, command)
             case ReconcileCall(event) if event.call in state.calls:

@@ -24,7 +24,7 @@ from tenuto.core.events import Input
 from tenuto.core.events.run import RunResumed, RunStarted
 from tenuto.core.evolve import start
 from tenuto.core.ids import Digest, RunId, StepPath
-from tenuto.core.plan import Lock, Plan, PromptWork, Registry, Step, UsesWork
+from tenuto.core.plan import Lock, Plan, PromptWork, Registry, Step, UsesWork, every_step, plans_within
 from tenuto.core.pricing import unknown_prices
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.core.requests import CancelRun, Request, read_request, request_key, write_request
@@ -36,6 +36,7 @@ from tenuto.ports.artifacts import ArtifactStore
 from tenuto.ports.clock import Clock
 from tenuto.ports.journal import Fence, Journal, Session
 from tenuto.ports.model import ModelProvider
+from tenuto.ports.plans import PlanReader
 from tenuto.ports.programs import ProgramSource
 from tenuto.ports.tools import Tools
 from tenuto.ports.workspace import Workspace
@@ -76,6 +77,7 @@ class PlanExecutionEngine:
         workspace: Callable[[Contents], Workspace],
         clock: Clock,
         programs: ProgramSource | None = None,
+        plans: PlanReader | None = None,
         bus: EventBus | None = None,
         limits: Limits | None = None,
         max_parallel: int = 4,
@@ -115,6 +117,7 @@ class PlanExecutionEngine:
             environment=environment or {},
             secrets=secrets or {},
             live=self.live,
+            plans=plans,
             redactor=redactor,
         )
         self._load = Load()
@@ -165,7 +168,7 @@ class PlanExecutionEngine:
             seed=seed or run_seed(run),
             tree=tree,
         )
-        self._require_secrets(spec.plan.steps)
+        self._require_secrets(step for _, step in every_step(spec.plan))
         for body in founding:
             self._refuse_secrets(body)
         return await self._drive(start(spec), None, first, {}, founding)
@@ -206,7 +209,7 @@ class PlanExecutionEngine:
                 raise RefusedRequestError(
                     f"run {run} has ended ({state.status})", fix=f"see `tenuto show {run}`; start a new run to go on"
                 )
-            self._require_secrets(step for step in state.spec.plan.steps if not _over(state, step.name))
+            self._require_secrets(step for name, step in every_step(state.spec.plan) if not _over(state, name))
             programs = rerun_programs(state, self._programs, self._redactor)
         except BaseException:
             await self._journal.release(fence)
@@ -321,16 +324,13 @@ class PlanExecutionEngine:
         """What the run is made of, and its bodies (plan, registry, lock) as they are stored."""
         plan = replace(plan, budget=_tighter(plan.budget, self._limits))
         registry = Registry(agents=dict(agents), tools={spec.name: spec for spec in self._tools.specs()})
-        missing = {
-            step.work.agent
-            for step in plan.steps
-            if isinstance(step.work, PromptWork) and step.work.agent and step.work.agent not in registry.agents
-        }
+        steps = dict(every_step(plan))
+        missing = {name for step in steps.values() for name in _named_agents(step) if name not in registry.agents}
         if missing:
             raise InvalidPlanError(f"the plan names agents that are not there: {', '.join(sorted(missing))}")
         code = {
-            step.name: self._load_program(step.work.target).code
-            for step in plan.steps
+            name: self._load_program(step.work.target).code
+            for name, step in steps.items()
             if isinstance(step.work, UsesWork)
         }
         lock = Lock(code=code, model=model, places=dict(places), sandbox=self._sandbox)
@@ -363,7 +363,9 @@ class PlanExecutionEngine:
 
     @staticmethod
     def _model_names(plan: Plan, registry: Registry) -> set[str]:
-        names = {step.model for step in plan.steps} | {agent.model for agent in registry.agents.values()}
+        names = {agent.model for agent in registry.agents.values()}
+        for _, part in plans_within(plan):
+            names |= {step.model for step in part.steps} | {part.defaults.model}
         return {name for name in names if name} | {plan.defaults.model or MODEL_DEFAULT}
 
     def _load_program(self, target: str) -> Any:
@@ -373,7 +375,7 @@ class PlanExecutionEngine:
 
     def _start_program(self, state: ExecutionState, path: StepPath) -> RunningProgram:
         step = state.steps[path]
-        target = state.spec.step(step.name).target
+        target = state.compiled(step).target
         return RunningProgram(
             self._load_program(target),
             path=path,
@@ -430,6 +432,12 @@ def _is_digest(repo: Path | str) -> TypeGuard[Digest]:
 def _place_of(repo: Path | str) -> str:
     """Where a run's repository is, for `apply`; nothing for a bare tree."""
     return "" if _is_digest(repo) else os.path.abspath(repo)
+
+
+def _named_agents(step: Step) -> tuple[str, ...]:
+    own = (step.work.agent,) if isinstance(step.work, PromptWork) and step.work.agent else ()
+    settles = (step.merge.agent,) if step.merge.agent else ()
+    return (*own, *step.fallback, *settles)
 
 
 def _tighter(a: Limits, b: Limits) -> Limits:

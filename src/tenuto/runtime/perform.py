@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tenuto.core.bodies import write_body
 from tenuto.core.canonical import canonical, clean, digest, parse
-from tenuto.core.commands import CallModel, CallTool, MergeTrees, ReconcileCall
+from tenuto.core.commands import CallModel, CallTool, LoadPlan, MergeTrees, ReconcileCall
 from tenuto.core.content import Content
 from tenuto.core.events.call import (
     CallReconciled,
@@ -24,16 +25,29 @@ from tenuto.core.events.call import (
     ToolReturned,
     TreesMerged,
 )
+from tenuto.core.events.plan import PlanLoaded
 from tenuto.core.events.step import Failure
 from tenuto.core.frames import reply_content
 from tenuto.core.ids import Digest, RunId, call_id, split_position
 from tenuto.core.models import ModelReply, ModelRequest, ToolCallAsk
+from tenuto.core.plan import Registry
+from tenuto.core.problems import PROBLEMS_MAX
+from tenuto.core.produced import beyond_its_step
 from tenuto.core.redaction import Redactor
-from tenuto.core.spec import RunSpec
+from tenuto.core.state import ExecutionState
 from tenuto.core.tools import Grants, ToolCall, ToolSpec
-from tenuto.errors import FencedError, MissingArtifactError, ModelCallError, StorageError, ToolCallError, UsageError
+from tenuto.errors import (
+    FencedError,
+    InvalidPlanError,
+    MissingArtifactError,
+    ModelCallError,
+    StorageError,
+    ToolCallError,
+    UsageError,
+)
 from tenuto.ports.clock import Clock
 from tenuto.ports.model import ModelProvider
+from tenuto.ports.plans import PlanReader
 from tenuto.ports.tools import Tool, ToolOutput, Tools
 from tenuto.ports.workspace import Workspace
 from tenuto.runtime.bus import EventBus
@@ -62,6 +76,7 @@ class Effects:
     secrets: Mapping[str, str] = field(repr=False)
     live: EventBus
     pace: Pace
+    plans: PlanReader | None
     redactor: Redactor
 
     async def call_model(
@@ -142,11 +157,11 @@ class Effects:
             violations=violations,
         )
 
-    async def call_tool(self, run: RunId, spec: RunSpec, command: CallTool) -> ToolReturned | ToolCallFailed:
+    async def call_tool(self, run: RunId, registry: Registry, command: CallTool) -> ToolReturned | ToolCallFailed:
         event = command.event
         begun = self.clock.monotonic_us()
         tool = self.tools.get(event.tool)
-        known_tools = spec.registry.tools if command.offered is None else command.offered
+        known_tools = registry.tools if command.offered is None else command.offered
         if tool is None or event.tool not in known_tools:
             known = ", ".join(sorted(known_tools)[:10]) or "none"
             return self._returned(command, _told(f"there is no tool {event.tool!r}; there are: {known}"), begun)
@@ -154,9 +169,8 @@ class Effects:
         if complaints:
             return self._returned(command, _told("wrong arguments: " + "; ".join(complaints)), begun)
         path, attempt, _ = split_position(event.call)
-        granted = _grants(spec, path)
-        secrets = {name: self.secrets[name] for name in granted.secrets if name in self.secrets}
-        grants = granted if event.tool == "run" else Grants()
+        secrets = {name: self.secrets[name] for name in command.grants.secrets if name in self.secrets}
+        grants = command.grants if event.tool == "run" else Grants()
         call = ToolCall(
             arguments=event.arguments.raw,
             attempt=attempt,
@@ -180,6 +194,7 @@ class Effects:
             grants=grants,
             secrets=secrets,
             deadline_us=timeout,
+            keep=command.keep,
         )
         try:
             return await self._invoke(command, tool, call, context, begun)
@@ -285,6 +300,23 @@ class Effects:
         merged = await self.workspace.merge(event.plan)
         return TreesMerged(call=event.call, merged=merged, try_number=event.try_number)
 
+    async def load_plan(self, state: ExecutionState, command: LoadPlan) -> PlanLoaded:
+        """Read a sub-plan that an earlier step produced; what is wrong with it is an outcome."""
+        event = command.event
+        step = state.steps[split_position(event.call)[0]]
+        declared, registry = state.compiled(step).step, state.spec.registry
+        if self.plans is None:
+            return PlanLoaded(call=event.call, errors=("this engine reads no plans",), try_number=event.try_number)
+        try:
+            plan = self.plans.read(event.source.value, registry.agents, registry.tools)
+        except InvalidPlanError as error:
+            lines = tuple(clean(str(problem)) for problem in error.errors)
+            return PlanLoaded(call=event.call, errors=lines, try_number=event.try_number)
+        beyond = tuple(beyond_its_step(plan, declared, registry))[:PROBLEMS_MAX]
+        if beyond:
+            return PlanLoaded(call=event.call, errors=beyond, try_number=event.try_number)
+        return PlanLoaded(call=event.call, plan=Content.of_bytes(write_body(plan)), try_number=event.try_number)
+
     def _since_ms(self, begun: int) -> int:
         return (self.clock.monotonic_us() - begun) // 1000
 
@@ -297,7 +329,3 @@ def _cleaned(ask: ToolCallAsk) -> ToolCallAsk:
 
 def _told(message: str) -> ToolOutput:
     return ToolOutput(status="error", value=msgspec.Raw(canonical({"error": clean(message)})))
-
-
-def _grants(spec: RunSpec, path: str) -> Grants:
-    return spec.step(path.partition("[")[0].partition("/")[0]).step.grants

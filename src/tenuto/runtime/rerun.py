@@ -41,7 +41,7 @@ def rerun_programs(
 def _rerun(
     state: ExecutionState, step: StepState, frame: ProgramFrame, source: ProgramSource | None, redactor: Redactor
 ) -> RunningProgram:
-    spec = state.spec.step(step.name)
+    spec = state.compiled(step)
     if source is None:
         raise UsageError(f"this engine was given no source of programs for {spec.target}")
     program = source.load(spec.target)

@@ -91,7 +91,7 @@ def test_a_loose_description_is_taken_as_it_stands() -> None:
         ("---\nrole: a\n---\n", "2:1: role: the key role stands below metadata:"),
         ("---\nmetadata:\n  rol: a\n---\n", "3:3: metadata.rol: metadata has no key rol; did you mean role"),
         ("---\nmetadata:\n  model: sonnet\n---\n", "3:10: metadata.model: 'sonnet' is no model name"),
-        ("---\nmetadata:\n  fallbacks: [b]\n---\n", "3:3: metadata.fallbacks: this key is not in this version"),
+        ("---\nmetadata:\n  kind: b\n---\n", "3:3: metadata.kind: this key is not in this version"),
         ("---\nmetadata:\n  limits: {time: 5s}\n---\n", "3:12: metadata.limits.time: a budget has no key time"),
         ("---\ntools: [Read, WebFetch]\n---\n", "2:15: tools[1]: the tool WebFetch has no counterpart here"),
         ("---\ntools: mcp__x__y\n---\n", "2:8: tools[0]: mcp__x__y: tools of MCP servers are not in this version"),

@@ -167,8 +167,8 @@ def test_a_plan_needs_steps_only() -> None:
         ("needs: [a]\n    run: ls", "3:13: steps.a.needs[0]: a step cannot need itself; remove it"),
         ("needs: [b, b]\n    run: ls", "3:16: steps.a.needs[1]: b is listed twice; remove one"),
         ("needs: {}\n    run: ls", "3:12: steps.a.needs: this is a list of step names, not an object"),
-        ("prompt: hi\n    run: ls", "4:5: steps.a.run: a step has exactly one of prompt, run and uses; this has"),
-        ("needs: []", "2:3: steps.a: a step has exactly one of prompt, run and uses; this has none"),
+        ("prompt: hi\n    run: ls", "4:5: steps.a.run: a step has exactly one of prompt, run, uses, plan, approval and wait; this has"),
+        ("needs: []", "2:3: steps.a: a step has exactly one of prompt, run, uses, plan, approval and wait; this has none"),
         ("run: ls\n    agent: x", "4:5: steps.a.agent: only a prompt step has an agent, and this is a run step"),
         ("run: ls\n    model: 'mock:'", "4:5: steps.a.model: model has no meaning in a run step"),
         ("prompt: hi\n    agent: x", "4:5: steps.a.agent: there is no agent x; none is declared"),
@@ -189,10 +189,10 @@ def test_a_plan_needs_steps_only() -> None:
         ("run: ls\n    on_error: retry", "4:15: steps.a.on_error: this is one of fail, continue, skip, not the text"),
         ("run: ls\n    effect: reed", "4:13: steps.a.effect: this is one of read, workspace, idempotent, once, not"),
         ("prompt: x\n    effect: read", "4:5: steps.a.effect: only a run step declares its effect"),
-        ("run: ls\n    merge: { agent: x }", "4:12: steps.a.merge: merging by an agent is not in this version"),
+        ("run: ls\n    merge: { agent: x }", "4:14: steps.a.merge.agent: there is no agent x"),
         ("run: ls\n    merge: { prefer: b }", "4:14: steps.a.merge.prefer: a does not need b; add b to needs"),
         ("run: ls\n    merge: { prefer: c }", "4:14: steps.a.merge.prefer: there is no step c"),
-        ("run: ls\n    merge: older", "4:12: steps.a.merge: merge is fail or an object with prefer, not the text"),
+        ("run: ls\n    merge: older", "4:12: steps.a.merge: merge is fail, {prefer: STEP} or {agent: NAME}, not the text"),
         ("run: ls\n    max_parallel: 2", "4:5: steps.a.max_parallel: max_parallel has no meaning without foreach"),
         ("run: ls\n    key: x", "4:5: steps.a.key: key has no meaning without foreach"),
         ("run: ls\n    foreach: []", "4:5: steps.a.foreach: foreach has nothing to go through"),
@@ -221,7 +221,7 @@ def test_a_plan_needs_steps_only() -> None:
         ("- 1", "3:5: steps.a: a step is an object, not a list; write keys such as prompt:, run:, uses:"),
         *(
             (f"run: ls\n    {key}: x", f"4:5: steps.a.{key}: this key is not in this version; remove it")
-            for key in ("if", "role", "requires", "fallback", "repeat", "wait", "approval", "plan", "reads", "keep")
+            for key in ("role", "requires", "memory")
         ),
     ],
 )  # fmt: skip

@@ -64,7 +64,6 @@ WRONG = [
     "steps: { a: { run: x, timeout: 5x } }",
     "steps: { a: { run: x, needs: [1] } }",
     "steps: { a: { run: x, on_error: no } }",
-    "steps: { a: { run: x, merge: { agent: x } } }",
     "steps: { a: { run: x, retry: { attempts: 0 } } }",
     "steps: { a: { run: x, budget: { usd: 1 } } }",
     "steps: { a: { run: x, grants: { network: x } } }",

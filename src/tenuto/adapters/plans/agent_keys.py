@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from tenuto.adapters.plans.kinds import COUNT, MODEL, NAME, TEXT, list_of
 from tenuto.adapters.plans.limit_keys import STEP_LIMITS
+from tenuto.adapters.plans.policy_keys import POLICIES, renamed
 from tenuto.adapters.plans.reading import Field, Kind, Reading, Shape, Unreadable, described
 from tenuto.adapters.plans.referenced_files import OUTPUT_SCHEMA, PROMPT
 from tenuto.adapters.plans.yaml_document import KeyPath
@@ -133,15 +134,18 @@ _EXTRAS = (
     Field("at_once", COUNT, "Calls of the agent open at once, over a whole run"),
     Field("iterations", COUNT, "Model calls in one attempt"),
     Field("limits", STEP_LIMITS, "At most what the agent spends in one step"),
+    Field("fallback", list_of(NAME, "agents"), "Agents that take over, in order, where this one has failed"),
+    Field("approve", TOOLS, "Tools of which each call waits for a person's approval"),
+    *POLICIES,
     Field("version", Kind(_version, {"type": ["string", "integer"]}), "Version of the agent, for people"),
 )
-_LATER = ("fallback", "fallbacks", "kind", "on_error", "retry", "timeout")
+_LATER = ("kind",)
 OWN_KEYS = frozenset(field.name for field in _EXTRAS)
 """Keys that stand below `metadata:` in front matter, since other programs know nothing of them."""
 
 
 def _extras(values: dict[str, Any], _path: KeyPath) -> dict[str, Any]:
-    return {"iterations_max" if key == "iterations" else key: value for key, value in values.items()}
+    return renamed(values, iterations="iterations_max", fallback="fallbacks", timeout="timeout_ms")
 
 
 def _inline(values: dict[str, Any], path: KeyPath) -> AgentSpec:

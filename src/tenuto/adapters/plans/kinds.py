@@ -11,6 +11,7 @@ from msgspec import Raw
 from tenuto.adapters.plans.reading import UNREAD, Kind, Reading, Shape, Unreadable, described
 from tenuto.adapters.plans.yaml_document import KeyPath
 from tenuto.core.canonical import canonical
+from tenuto.core.durations import DURATION_PATTERN, read_duration_ms
 from tenuto.core.ids import valid_name
 from tenuto.core.problems import did_you_mean, shorten
 
@@ -32,10 +33,8 @@ __all__ = [
 ]
 
 _INTEGER_MAX = 10**15
-_DURATION = re.compile(r"(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,6})s)?(?:(\d{1,9})ms)?\Z")
 _MONEY = re.compile(r"(\d{1,9})(?:\.(\d{1,6}))?\Z")
-_UNITS_MS = (86_400_000, 3_600_000, 60_000, 1_000, 1)
-_DURATION_SCHEMA = {"type": "string", "pattern": r"^(?=\d)(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$", "examples": ["20m"]}
+_DURATION_SCHEMA = {"type": "string", "pattern": DURATION_PATTERN, "examples": ["20m"]}
 
 
 def _text(_reading: Reading, value: Any, _path: KeyPath) -> str:
@@ -76,11 +75,11 @@ def _amount(_reading: Reading, value: Any, _path: KeyPath) -> int:
 
 
 def _pause(_reading: Reading, value: Any, _path: KeyPath) -> int:
-    match = _DURATION.match(value) if isinstance(value, str) else None
-    if match is None:
+    try:
+        return read_duration_ms(value if isinstance(value, str) else "")
+    except ValueError:
         fix = 'write a number with its unit, such as "20m", "1h30m", "5s" or "500ms"'
-        raise Unreadable(f"this must be a duration, but is {described(value)}", fix)
-    return sum(int(count or 0) * unit for count, unit in zip(match.groups(), _UNITS_MS, strict=True))
+        raise Unreadable(f"this must be a duration, but is {described(value)}", fix) from None
 
 
 def _duration(reading: Reading, value: Any, path: KeyPath) -> int:

@@ -16,9 +16,9 @@ from tenuto.adapters.plans.reading import Reading
 from tenuto.adapters.plans.text import read_bytes
 from tenuto.adapters.plans.yaml_document import Document, KeyPath, read_yaml, written
 from tenuto.core.agents import AgentSpec
-from tenuto.core.plan import Plan
+from tenuto.core.plan import Plan, PlanWork, Step, plans_within
 from tenuto.core.problems import Problem, shorten
-from tenuto.core.validation import validate_plan
+from tenuto.core.validation import PLAN_DEPTH_MAX, validate_plan
 from tenuto.errors import InvalidPlanError
 
 __all__ = ["AGENTS_MAX", "LoadedPlan", "load_plan", "read_plan"]
@@ -43,21 +43,32 @@ class LoadedPlan:
     directory: Path
 
 
-def load_plan(path: Path, tools: Collection[str] | None = None) -> LoadedPlan:
+def load_plan(path: Path, tools: Collection[str] | None = None, *, within: tuple[Path, ...] = ()) -> LoadedPlan:
     """Read and validate a plan file.
 
     `tools` are the names of all tools there are. Without it the built-in ones are taken, unless the plan lists
     modules of tools: those are not imported here, so tool names stay unchecked until `validate_plan` is called
-    with them. Raises InvalidPlanError, a line for each of up to 20 problems, and nothing else.
+    with them. `within` are the files of the plans around this one, outermost first. Raises InvalidPlanError, a line
+    for each of up to 20 problems, and nothing else.
     """
-    return read_plan(read_bytes(path, path.as_posix()), path, tools)
+    return read_plan(read_bytes(path, path.as_posix()), path, tools, within=within)
 
 
-def read_plan(data: bytes, path: Path, tools: Collection[str] | None = None) -> LoadedPlan:
-    """As `load_plan`, from bytes that stand for the file at `path`; the files it names are read beside it."""
+def read_plan(
+    data: bytes,
+    path: Path,
+    tools: Collection[str] | None = None,
+    *,
+    within: tuple[Path, ...] = (),
+    agents: Mapping[str, AgentSpec] | None = None,
+) -> LoadedPlan:
+    """As `load_plan`, from bytes that stand for the file at `path`; the files it names are read beside it.
+
+    With `agents` the plan names no files at all, and no agents but these.
+    """
     directory = path.parent
     document = read_yaml(data, path.as_posix())
-    reading = Reading(document, directory)
+    reading = Reading(document, directory, closed=agents is not None)
     parts: PlanParts = reading.take(PLAN, document.value, ())
     reading.finish()
     plan = parts.plan
@@ -65,15 +76,70 @@ def read_plan(data: bytes, path: Path, tools: Collection[str] | None = None) -> 
         plan = msgspec.structs.replace(plan, name=_stem(path))
     places = _places(document, path.name)
     places |= {part: f"{source}:1:1" for part, source in reading.sources.items()}
-    agents, agent_places = _load_agents(reading, plan.agents, parts.agents)
+    if agents is not None:
+        _refuse_agents(reading, document.value)
+        found = dict(agents)
+    else:
+        found, agent_places = _load_agents(reading, plan.agents, parts.agents)
+        places |= agent_places
     reading.finish()
-    places |= agent_places
-    if tools is None and not plan.tools:
+    plan = _with_sub_plans(reading, plan, found, tools, (*within, path))
+    reading.finish()
+    if tools is None and not any(part.tools for _, part in plans_within(plan)):
         tools = BUILTIN_TOOLS
     shown = {part: (directory / place).as_posix() for part, place in places.items()}
-    validate_plan(plan, agents, tools, shown)
+    validate_plan(plan, found, tools, shown)
     kept = {part: place for part, place in places.items() if part.count(".") + part.count("[") < _PLACES_DEPTH}
-    return LoadedPlan(plan, kept, agents, directory)
+    return LoadedPlan(plan, kept, found, directory)
+
+
+def _refuse_agents(reading: Reading, value: Mapping[str, object]) -> None:
+    if "agents" in value:
+        reading.note(("agents",), "a plan that a step has produced brings no agents", "remove it", key=True)
+
+
+def _with_sub_plans(
+    reading: Reading,
+    plan: Plan,
+    agents: dict[str, AgentSpec],
+    tools: Collection[str] | None,
+    within: tuple[Path, ...],
+) -> Plan:
+    """The plan with the sub-plans of its files in it. Their agents join those that are known (`agents` grows)."""
+    steps: list[Step] = []
+    for step in plan.steps:
+        work = step.work
+        if isinstance(work, PlanWork) and work.source:
+            inner = _sub_plan(reading, ("steps", step.name, "plan"), work.source, agents, tools, within)
+            step = msgspec.structs.replace(step, work=msgspec.structs.replace(work, plan=inner))
+        steps.append(step)
+    return msgspec.structs.replace(plan, steps=tuple(steps))
+
+
+def _sub_plan(
+    reading: Reading,
+    at: KeyPath,
+    source: str,
+    agents: dict[str, AgentSpec],
+    tools: Collection[str] | None,
+    within: tuple[Path, ...],
+) -> Plan | None:
+    file = reading.directory / source
+    if any(file.resolve() == outer.resolve() for outer in within):
+        reading.note(at, f"{shorten(source)} is a plan that this one is part of", "use repeat for a loop")
+        return None
+    if len(within) > PLAN_DEPTH_MAX:
+        reading.note(at, f"plans are nested deeper than {PLAN_DEPTH_MAX}", "nest fewer")
+        return None
+    try:
+        loaded = load_plan(file, tools, within=within)
+    except InvalidPlanError as error:
+        reading.problems += [Problem("", e.what, e.fix, e.where) for e in error.errors]
+        return None
+    for name, agent in loaded.agents.items():
+        if agents.setdefault(name, agent) != agent:
+            reading.note(at, f"two agents are named {shorten(name)}: here and in {shorten(source)}", "rename one")
+    return loaded.plan
 
 
 def _stem(path: Path) -> str:

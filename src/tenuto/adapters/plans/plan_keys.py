@@ -15,7 +15,6 @@ from tenuto.adapters.plans.kinds import (
     JSON,
     MODEL,
     NAME,
-    PAUSE,
     RELATIVE,
     TEXT,
     choice,
@@ -23,46 +22,42 @@ from tenuto.adapters.plans.kinds import (
     mapping_of,
 )
 from tenuto.adapters.plans.limit_keys import RUN_LIMITS, STEP_LIMITS
+from tenuto.adapters.plans.policy_keys import POLICIES, renamed
 from tenuto.adapters.plans.reading import Field, Kind, Reading, Shape, Unreadable, described
-from tenuto.adapters.plans.referenced_files import OUTPUT_SCHEMA, PROMPT
+from tenuto.adapters.plans.referenced_files import OUTPUT_SCHEMA, PROMPT, SUB_PLAN
 from tenuto.adapters.plans.yaml_document import KeyPath
 from tenuto.core.agents import AgentSpec
 from tenuto.core.merging import MergePolicy
-from tenuto.core.plan import Defaults, InputSpec, Plan, PromptWork, Retry, RunWork, Step, UsesWork
+from tenuto.core.plan import (
+    ApprovalWork,
+    Defaults,
+    InputSpec,
+    Plan,
+    PlanWork,
+    PromptWork,
+    Repeat,
+    RunWork,
+    Step,
+    UsesWork,
+    WaitWork,
+    Work,
+)
 from tenuto.core.plan_inputs import fits
 from tenuto.core.tools import Grants
 
 __all__ = ["PLAN", "STEP", "PlanParts"]
 
-_WORKS = ("prompt", "run", "uses")
-_ON_ERROR = choice("fail", "continue", "skip")
-
-
-def _retry(values: dict[str, Any], _path: KeyPath) -> Retry:
-    return Retry(**_renamed(values, backoff="backoff_ms"))
-
-
-RETRY = Shape(
-    "retry",
-    (
-        Field("attempts", COUNT, "Starts of the step, the first one included"),
-        Field("tries", COUNT, "Repeats of one call for transport reasons (429, 5xx), the first one included"),
-        Field("backoff", PAUSE, "Pause before the second one; doubled each time"),
-    ),
-    _retry,
-)
+_WORKS = ("prompt", "run", "uses", "plan", "approval", "wait")
 
 
 def _defaults(values: dict[str, Any], _path: KeyPath) -> Defaults:
-    return Defaults(**_renamed(values, timeout="timeout_ms"))
+    return Defaults(**renamed(values, timeout="timeout_ms"))
 
 
 _NEAREST = (
     Field("model", MODEL, "The model, as provider:name"),
     Field("max_tokens", COUNT, "Tokens of the longest reply"),
-    Field("timeout", DURATION, "Deadline of each single call"),
-    Field("retry", RETRY, "What is tried again, and how often"),
-    Field("on_error", _ON_ERROR, "fail: the run fails; continue: dependents see the error; skip: they are skipped"),
+    *POLICIES,
 )
 
 DEFAULTS = Shape("defaults", _NEAREST, _defaults)
@@ -102,13 +97,16 @@ def _default_problems(value: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def _merge(reading: Reading, value: Any, path: KeyPath) -> MergePolicy:
     if value == "fail":
         return MergePolicy()
-    if value == "agent" or (isinstance(value, dict) and "agent" in value):
-        raise Unreadable("merging by an agent is not in this version", "write fail or {prefer: STEP}")
+    if value == "agent":
+        raise Unreadable("merge: agent names no agent", "write {agent: NAME}")
+    if isinstance(value, dict) and set(value) == {"agent"}:
+        agent = reading.take(NAME, value["agent"], (*path, "agent"))
+        return MergePolicy(kind="agent", agent=agent if isinstance(agent, str) else None)
     if isinstance(value, dict) and set(value) == {"prefer"}:
         prefer = reading.take(NAME, value["prefer"], (*path, "prefer"))
         return MergePolicy(kind="prefer", prefer=prefer if isinstance(prefer, str) else None)
     raise Unreadable(
-        f"merge is fail or an object with prefer, not {described(value)}", "write fail or {prefer: STEP}"
+        f"merge is fail, {{prefer: STEP}} or {{agent: NAME}}, not {described(value)}", "write one of these"
     )
 
 
@@ -117,12 +115,15 @@ MERGE = Kind(
     {
         "oneOf": [
             {"const": "fail"},
-            {
-                "type": "object",
-                "properties": {"prefer": NAME.schema},
-                "required": ["prefer"],
-                "additionalProperties": False,
-            },
+            *(
+                {
+                    "type": "object",
+                    "properties": {who: NAME.schema},
+                    "required": [who],
+                    "additionalProperties": False,
+                }
+                for who in ("prefer", "agent")
+            ),
         ]
     },
 )
@@ -144,14 +145,51 @@ def _key(reading: Reading, value: Any, path: KeyPath) -> str:
     return text
 
 
+APPROVAL = Shape(
+    "approval",
+    (
+        Field("ask", TEXT, "What a person should decide: text with ${{ }}", required=True),
+        Field("expires", DURATION, "For how long an answer counts; after that the step has failed"),
+    ),
+    lambda values, _path: ApprovalWork(**renamed(values, expires="expires_ms")),
+)
+
+REPEAT = Shape(
+    "repeat",
+    (
+        Field("max", COUNT, "Iterations at most", required=True),
+        Field("until", TEXT, "A condition; looked at after each iteration, whose outcome is last"),
+    ),
+    lambda values, _path: Repeat(**values),
+)
+
+
+def _condition(reading: Reading, value: Any, path: KeyPath) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text: str = TEXT.read(reading, value, path)
+    return text
+
+
+CONDITION = Kind(_condition, {"type": ["string", "boolean"]})
+
+
+def _globs(reading: Reading, value: Any, path: KeyPath) -> tuple[str, ...]:
+    globs: tuple[str, ...] = _PATHS.read(reading, [value] if isinstance(value, str) else value, path)
+    return globs
+
+
+_PATHS = list_of(RELATIVE, "globs")
+GLOBS = Kind(_globs, {"oneOf": [_PATHS.schema, RELATIVE.schema]})
+
+
 def _step_problems(value: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     works = [work for work in _WORKS if work in value]
+    one_of = f"a step has exactly one of {', '.join(_WORKS[:-1])} and {_WORKS[-1]}"
     if not works:
-        return [("", "a step has exactly one of prompt, run and uses; this has none", "add run: or prompt:")]
+        return [("", f"{one_of}; this has none", "add run: or prompt:")]
     if len(works) > 1:
-        return [
-            (works[1], f"a step has exactly one of prompt, run and uses; this has {' and '.join(works)}", "split it")
-        ]
+        return [(works[1], f"{one_of}; this has {' and '.join(works)}", "split it")]
     if "agent" in value and works[0] != "prompt":
         return [("agent", f"only a prompt step has an agent, and this is a {works[0]} step", "remove agent")]
     return [
@@ -162,18 +200,24 @@ def _step_problems(value: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _step(values: dict[str, Any], path: KeyPath) -> Step:
-    work: PromptWork | RunWork | UsesWork
+    fields = renamed(values, **{"timeout": "timeout_ms", "with": "values", "if": "condition"})
+    return Step(name=str(path[-1]), work=_work(fields), **fields)
+
+
+def _work(values: dict[str, Any]) -> Work:
+    """What the step does, taken out of its values."""
     agent = values.pop("agent", None)
     if "prompt" in values:
         prompt = values.pop("prompt")
-        work = PromptWork(agent=agent, source=prompt.source, text=str(prompt))
-    elif "run" in values:
-        work = RunWork(command=values.pop("run"))
-    else:
-        work = UsesWork(target=values.pop("uses"))
-    renamed = _renamed(values, timeout="timeout_ms")
-    renamed["values"] = renamed.pop("with", {})
-    return Step(name=str(path[-1]), work=work, **renamed)
+        return PromptWork(agent=agent, source=prompt.source, text=str(prompt))
+    if "run" in values:
+        return RunWork(command=values.pop("run"))
+    if "uses" in values:
+        return UsesWork(target=values.pop("uses"))
+    if "wait" in values:
+        return WaitWork(duration=values.pop("wait"))
+    work: PlanWork | ApprovalWork = values.pop("plan" if "plan" in values else "approval")
+    return work
 
 
 STEP = Shape(
@@ -182,21 +226,30 @@ STEP = Shape(
         Field("prompt", PROMPT, "An agent's task: text with ${{ }}, or the path of a .md or .txt file"),
         Field("run", TEXT, "A command for /bin/sh -c, in the sandbox and the step's tree"),
         Field("uses", TEXT, "A Python step program: python:MODULE:FUNCTION"),
+        Field("plan", SUB_PLAN, "A sub-plan: the path of a plan file, or an expression that yields a plan"),
+        Field("approval", APPROVAL, "A question to a person"),
+        Field("wait", TEXT, "A pause such as 30s, or an expression that yields one"),
         Field("agent", NAME, "The agent that does the prompt"),
+        Field("fallback", _NAMES, "Agents that take over, in order, where the step's agent has failed"),
         Field("needs", NEEDS, "Steps that must have ended before"),
-        Field("with", mapping_of(JSON, "values"), "Named values for the prompt, command or program"),
+        Field("if", CONDITION, "A condition; where it is false the step is skipped"),
+        Field("with", mapping_of(JSON, "values"), "Named values for the work; the inputs of a sub-plan"),
         Field("foreach", JSON, "A list, or an expression that yields one: the step runs for each item"),
         Field("key", Kind(_key, TEXT.schema), "Name of each item's child step, such as ${{ item.name }}"),
         Field("max_parallel", COUNT, "Children of foreach under way at once"),
+        Field("repeat", REPEAT, "Runs the step again and again, until a condition holds"),
         Field("output", OUTPUT_SCHEMA, "JSON Schema of the output, or the path of a .json or .yaml file"),
         *_NEAREST,
         Field("budget", STEP_LIMITS, "Part of the plan's budget set aside for the step"),
         Field("merge", MERGE, "How conflicts between the trees of needed steps are settled"),
+        Field("reads", GLOBS, "Files of the tree that the step sees; others do not count as its input"),
+        Field("keep", GLOBS, "Ignored files that stay in the tree for later steps"),
+        Field("tools", list_of(NAME, "tools"), "Tools that may be used here, of those that the agents have"),
         Field("grants", GRANTS, "What the step may touch beyond its tree"),
         Field("effect", choice("read", "workspace", "idempotent", "once"), "What a run command does to the world"),
     ),
     _step,
-    later=("approval", "fallback", "if", "keep", "memory", "plan", "reads", "repeat", "requires", "role", "wait"),
+    later=("memory", "requires", "role"),
     check=_step_problems,
     extra_schema={"oneOf": [{"required": [work]} for work in _WORKS]},
 )
@@ -260,7 +313,3 @@ PLAN = Shape(
     _plan,
     later=("mcp", "memory", "policy"),
 )
-
-
-def _renamed(values: dict[str, Any], **names: str) -> dict[str, Any]:
-    return {names.get(key, key): value for key, value in values.items()}

@@ -36,14 +36,17 @@ class Unreadable(Exception):  # noqa: N818 - no error anyone sees: it carries a 
 class Reading:
     """One file being read: its document, its directory, and what was found so far.
 
-    `sources` maps a part of the plan to the file (relative to `directory`) that holds its text.
+    `sources` maps a part of the plan to the file (relative to `directory`) that holds its text, `sub_plans` to the
+    plan file that it names. A `closed` document names no files: a plan that a model wrote reads nothing.
     """
 
     document: Document
     directory: Path
+    closed: bool = False
     prefix: str = ""
     problems: list[Problem] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
+    sub_plans: dict[str, str] = field(default_factory=dict)
 
     def note(self, path: KeyPath, what: str, fix: str, *, key: bool = False, place: str = "") -> None:
         shown = self.prefix + written(path)

@@ -13,12 +13,14 @@ from tenuto.adapters.plans.text import decode, mark_at, read_bytes
 from tenuto.adapters.plans.yaml_document import KeyPath, read_yaml, written
 from tenuto.core.canonical import canonical
 from tenuto.core.expressions import ExpressionError, parse_value
+from tenuto.core.plan import PlanWork
 from tenuto.core.problems import shorten
 from tenuto.errors import InvalidPlanError
 
-__all__ = ["OUTPUT_SCHEMA", "PROMPT", "PromptText"]
+__all__ = ["OUTPUT_SCHEMA", "PROMPT", "SUB_PLAN", "PromptText"]
 
 _PROMPT_ENDINGS = (".md", ".txt")
+_PLAN_ENDINGS = (".yaml", ".yml")
 _SCHEMA_ENDINGS = (".json", ".yaml", ".yml")
 
 
@@ -65,7 +67,28 @@ def _output_schema(reading: Reading, value: Any, path: KeyPath) -> Raw:
     return Raw(canonical(value))
 
 
+def _sub_plan(reading: Reading, value: Any, path: KeyPath) -> PlanWork:
+    """A plan file's path, read when the whole file is (`plan_file`), or an expression for a plan to come."""
+    if not isinstance(value, str):
+        raise Unreadable(f"a sub-plan is a path or an expression, not {described(value)}", "write it in quotes")
+    if "${{" in value:
+        return PlanWork(text=value)
+    if not value.endswith(_PLAN_ENDINGS):
+        fix = "write the path of a .yaml file, or an expression such as ${{ steps.draft.output }}"
+        raise Unreadable(f"{shorten(value)!r} is not a plan file", fix)
+    source = RELATIVE.read(reading, value, path)
+    _refuse_closed(reading, source)
+    reading.sub_plans[written(path)] = source
+    return PlanWork(source=source)
+
+
+def _refuse_closed(reading: Reading, source: str) -> None:
+    if reading.closed:
+        raise Unreadable(f"a plan that a step has produced names no files: {shorten(source)}", "write its text here")
+
+
 def _read(reading: Reading, source: str, path: KeyPath) -> bytes:
+    _refuse_closed(reading, source)
     where = reading.document.place(path)
     try:
         return read_bytes(reading.directory / source, source, where=where)
@@ -143,4 +166,5 @@ def _outside_reference(value: Any) -> str | None:
 
 
 PROMPT = Kind(_prompt, {"type": "string"})
+SUB_PLAN = Kind(_sub_plan, {"type": "string"})
 OUTPUT_SCHEMA = Kind(_output_schema, {"type": ["object", "string"]})

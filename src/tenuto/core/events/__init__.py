@@ -25,8 +25,10 @@ from tenuto.core.events.call import (
     ToolReturned,
     TreesMerged,
 )
+from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
+from tenuto.core.events.plan import PlanLoaded, PlanRequested
 from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
-from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunResumed, RunStarted
+from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
 from tenuto.core.events.step import (
     AttemptFailed,
     StepCancelled,
@@ -43,6 +45,8 @@ Input = (
     RunStarted
     | RunResumed
     | RunCancelled
+    | RunPaused
+    | ApprovalAnswered
     | CallResolved
     | ModelReplied
     | ModelCallFailed
@@ -50,6 +54,7 @@ Input = (
     | ToolCallFailed
     | CallReconciled
     | TreesMerged
+    | PlanLoaded
     | StepAdvanced
     | TimerFired
 )
@@ -65,6 +70,8 @@ Derived = (
     | ModelCallRequested
     | ToolCallRequested
     | MergeRequested
+    | PlanRequested
+    | ApprovalRequested
     | TimerSet
     | CallParked
     | BudgetMoved

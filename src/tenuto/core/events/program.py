@@ -15,6 +15,7 @@ __all__ = [
     "Ask",
     "AskAgent",
     "AskModel",
+    "AskPerson",
     "AskTool",
     "OpenLanes",
     "Sleep",
@@ -54,6 +55,17 @@ class AskAgent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     task: Content
 
 
+class AskPerson(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="person", tag_field="ask"
+):
+    """A question to a person, who may say yes or no. `details` is what they see with it, and may edit."""
+
+    details: Content | None = None
+    expires_ms: int | None = None
+    ordinal: str
+    question: Content
+
+
 class OpenLanes(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="gather", tag_field="ask"
 ):
@@ -68,7 +80,7 @@ class Sleep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     ordinal: str
 
 
-Ask = AskModel | AskTool | AskAgent | OpenLanes | Sleep
+Ask = AskModel | AskTool | AskAgent | AskPerson | OpenLanes | Sleep
 
 
 class StepAdvanced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -87,12 +99,15 @@ class StepAdvanced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class TimerSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Derived: wait until `due_us` (UTC). `timer` is the position of a call or sleep, or `path/attempt`."""
+    """Derived: wait until `due_us` (UTC). `timer` is the position of a call, sleep or wait, or `path/attempt`.
+
+    `expires`: until then a person may answer.
+    """
 
     due_us: int
     timer: str
     try_number: int = msgspec.field(name="try", default=1)
-    why: Literal["attempt", "try", "sleep"]
+    why: Literal["attempt", "try", "sleep", "wait", "expires"]
 
 
 class TimerFired(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -10,7 +10,7 @@ from tenuto.core.budget import NOTHING, Amount, Limits
 from tenuto.core.content import Content
 from tenuto.core.ids import Digest, Position, RunId, StepPath
 
-__all__ = ["ParkedCall", "RunCancelled", "RunEnded", "RunExhausted", "RunResumed", "RunStarted"]
+__all__ = ["ParkedCall", "RunCancelled", "RunEnded", "RunExhausted", "RunPaused", "RunResumed", "RunStarted"]
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -47,6 +47,13 @@ class RunCancelled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     asked_at_us: int = 0
     reason: str = ""
+    who: str = ""
+
+
+class RunPaused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Input: somebody paused the run. Calls under way end and are recorded; none starts until it is resumed."""
+
+    asked_at_us: int = 0
     who: str = ""
 
 

@@ -29,8 +29,10 @@ from tenuto.core.events.call import (
     ToolReturned,
     TreesMerged,
 )
+from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
+from tenuto.core.events.plan import PlanLoaded, PlanRequested
 from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
-from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunResumed, RunStarted
+from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
 from tenuto.core.events.step import (
     AttemptFailed,
     StepCancelled,
@@ -40,7 +42,7 @@ from tenuto.core.events.step import (
     StepSkipped,
     StepStarted,
 )
-from tenuto.core.evolve import calls, merges, money, runs, steps
+from tenuto.core.evolve import calls, merges, money, people, plans, runs, steps
 from tenuto.core.ids import Digest
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState
@@ -74,6 +76,8 @@ def evolve(state: ExecutionState, event: Event, *, seq: int, at: int, head: Dige
 
 
 _HANDLERS: dict[type[Event], Callable[[ExecutionState, Any], ExecutionState]] = {
+    ApprovalAnswered: people.approval_answered,
+    ApprovalRequested: people.approval_requested,
     AttemptFailed: steps.attempt_failed,
     BudgetMoved: money.budget_moved,
     CallInDoubt: calls.call_in_doubt,
@@ -87,9 +91,12 @@ _HANDLERS: dict[type[Event], Callable[[ExecutionState, Any], ExecutionState]] = 
     ModelCallFailed: calls.model_call_failed,
     ModelCallRequested: calls.model_call_requested,
     ModelReplied: calls.model_replied,
+    PlanLoaded: plans.plan_loaded,
+    PlanRequested: plans.plan_requested,
     RunCancelled: runs.run_cancelled,
     RunEnded: runs.run_ended,
     RunExhausted: runs.run_exhausted,
+    RunPaused: runs.run_paused,
     RunResumed: runs.run_resumed,
     RunStarted: runs.run_started,
     StepAdvanced: merges.step_advanced,

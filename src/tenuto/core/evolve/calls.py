@@ -106,7 +106,7 @@ def dequeued(state: ExecutionState, call: Call) -> Map[str, Any]:
 def model_replied(state: ExecutionState, event: ModelReplied) -> ExecutionState:
     call = state.calls[event.call]
     step = state.steps[call.path]
-    work = work_of(state.spec, step)
+    work = work_of(state, step)
     agent = work.agent_for(step, event.call)
     spent = model_usage(agent, event.usage)
     accounts = state.accounts
@@ -183,7 +183,7 @@ def tool_returned(state: ExecutionState, event: ToolReturned) -> ExecutionState:
 
 def tool_call_failed(state: ExecutionState, event: ToolCallFailed) -> ExecutionState:
     call = state.calls[event.call]
-    tries = state.spec.step(state.steps[call.path].name).retry.tries
+    tries = state.compiled(state.steps[call.path]).retry.tries
     is_last = not (event.retryable and call.failures + 1 < tries)
     if call.effect == "once" or (call.effect == "idempotent" and is_last):
         # It may have had its effect outside: that is doubt, not failure.

@@ -13,11 +13,13 @@ from tenuto.core.events.call import (
     TreesMerged,
 )
 from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
+from tenuto.core.evolve.people import expired
 from tenuto.core.frames import conflict_failure
-from tenuto.core.ids import Position, StepPath, split_position
+from tenuto.core.ids import MERGED_BELOW, MERGED_NEEDS, Position, StepPath, split_position
 from tenuto.core.ledger import given
 from tenuto.core.moves import (
     feed,
+    give_verdict,
     lane_account,
     put_step,
     repeat,
@@ -31,6 +33,7 @@ from tenuto.core.state import (
     ProgramFrame,
     StepState,
     Verdict,
+    WaitFrame,
 )
 
 __all__ = ["lanes_opened", "merge_requested", "step_advanced", "timer_fired", "timer_set", "trees_merged"]
@@ -68,13 +71,18 @@ def trees_merged(state: ExecutionState, event: TreesMerged) -> ExecutionState:
     if step is None:
         why = conflict_failure(merged).message if merged.tree is None else ""
         return replace(state, final_tree=merged.tree or state.tree, why=why)
-    if isinstance(step.frame, ProgramFrame):
+    ordinal = call.position.rpartition("/")[2]
+    if isinstance(step.frame, ProgramFrame) and ordinal.endswith(".m"):
         return _lanes_merged(state, step, event)
     if merged.tree is None:
         return put_step(state, wake(replace(step, verdict=Verdict(failure=conflict_failure(merged)))))
-    if step.status == "expanded":
-        return put_step(state, wake(replace(step, out_tree=merged.tree)))
-    return put_step(state, wake(replace(step, out_tree=merged.tree, status="ready", tree=merged.tree)))
+    if ordinal == MERGED_NEEDS:
+        step = replace(step, out_tree=merged.tree, status="ready", tree=merged.tree, whole=merged.whole)
+    elif ordinal == MERGED_BELOW:
+        step = replace(step, joined=merged.tree)
+    else:
+        step = replace(step, out_tree=merged.tree, widened=True)
+    return put_step(state, wake(step))
 
 
 def _lanes_merged(state: ExecutionState, step: StepState, event: TreesMerged) -> ExecutionState:
@@ -121,13 +129,15 @@ def step_advanced(state: ExecutionState, event: StepAdvanced) -> ExecutionState:
 
 def timer_set(state: ExecutionState, event: TimerSet) -> ExecutionState:
     state = replace(state, timers=state.timers.set(event.timer, event.due_us))
-    if event.why == "try":
+    if event.why in ("try", "expires"):
         return replace(state, attend=tuple(p for p in state.attend if p != event.timer))
     if event.why == "attempt":
         path = StepPath(event.timer.rpartition("/")[0])
         return put_step(state, replace(state.steps[path], due=False))
     path, _, _ = split_position(Position(event.timer))
     step = state.steps[path]
+    if isinstance(step.frame, WaitFrame):
+        return put_step(state, replace(step, due=False))
     if not isinstance(step.frame, ProgramFrame):
         raise AssertionError(f"{path} is no program")
     return settle_program(state, replace(step, frame=replace(step.frame, pending=step.frame.pending[1:])))
@@ -138,10 +148,15 @@ def timer_fired(state: ExecutionState, event: TimerFired) -> ExecutionState:
         return state
     state = replace(state, timers=state.timers.delete(event.timer))
     call = state.calls.get(Position(event.timer))
+    if call is not None and call.status == "asked":
+        return expired(state, call)
     if call is not None:
         return repeat(state, replace(call, status="queued", try_number=call.try_number + 1))
     step = state.steps.get(StepPath(event.timer.rpartition("/")[0]))
     if step is not None and step.status == "backoff":
         return put_step(state, wake(replace(step, status="ready")))
     path, _, ordinal = split_position(Position(event.timer))
-    return feed(state, state.steps[path], ordinal, value=Content.of(None))
+    step = state.steps[path]
+    if isinstance(step.frame, WaitFrame):
+        return give_verdict(state, step, Content.of(None))
+    return feed(state, step, ordinal, value=Content.of(None))

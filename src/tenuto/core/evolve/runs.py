@@ -5,52 +5,32 @@ from __future__ import annotations
 from immutables import Map
 from msgspec.structs import replace
 
-from tenuto.core import agenda as queueing
 from tenuto.core.budget import NOTHING, Account, add
-from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunResumed, RunStarted
-from tenuto.core.ids import StepPath
+from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
 from tenuto.core.ledger import RUN
-from tenuto.core.moves import (
-    attend,
-    repeat,
-)
-from tenuto.core.state import (
-    ExecutionState,
-    StepState,
-)
+from tenuto.core.moves import attend, open_block, repeat
+from tenuto.core.state import ROOT, Block, ExecutionState
 
-__all__ = ["run_cancelled", "run_ended", "run_exhausted", "run_resumed", "run_started"]
+__all__ = ["run_cancelled", "run_ended", "run_exhausted", "run_paused", "run_resumed", "run_started"]
 
 
 def run_started(state: ExecutionState, event: RunStarted) -> ExecutionState:
     spec = state.spec
-    steps: dict[StepPath, StepState] = {}
-    due = None
-    for i, step in enumerate(spec.plan.steps):
-        path = StepPath(step.name)
-        missing = len(set(step.needs))
-        steps[path] = StepState(
-            account=step.name, due=missing == 0, missing=missing, name=step.name, order=(i,), path=path
-        )
-        if missing == 0:
-            due = queueing.push(due, (i,), path)
     limit = event.budget.time_ms
-    return replace(
+    state = replace(
         state,
         accounts=Map({RUN: Account(granted=spec.rest)}) if spec.limited else Map(),
-        agenda=due,
-        inputs=event.inputs,
         logic=event.logic,
         max_parallel=event.max_parallel,
         plan=event.plan,
         run=event.run,
         seed=event.seed,
         status="running",
-        steps=Map(steps),
         time_limit_us=None if limit is None else limit * 1000,
         tree=event.tree,
-        unfinished=len(steps),
     )
+    block = Block(inputs=event.inputs, tree=event.tree, unfinished=len(spec.plan.steps))
+    return open_block(state, ROOT, block, ())
 
 
 def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
@@ -68,8 +48,8 @@ def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
         max_parallel=event.max_parallel,
         merges_open=0,
         open_calls=0,
-        status="running" if state.status == "exhausted" else state.status,
-        why="" if state.status == "exhausted" else state.why,
+        status="running" if state.status in ("exhausted", "paused") else state.status,
+        why="" if state.status in ("exhausted", "paused") else state.why,
         time_limit_us=None if limit is None else limit + event.add_time_ms * 1000,
     )
     for call in sorted((c for c in state.calls.values() if c.status == "open"), key=lambda c: c.order):
@@ -83,7 +63,12 @@ def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
 
 
 def run_cancelled(state: ExecutionState, event: RunCancelled) -> ExecutionState:
-    return replace(state, status="cancelling", sweep=0, why=event.reason or "cancelled")
+    whole = replace(state.blocks[ROOT], sweep=0)
+    return replace(state, blocks=state.blocks.set(ROOT, whole), status="cancelling", why=event.reason or "cancelled")
+
+
+def run_paused(state: ExecutionState, event: RunPaused) -> ExecutionState:
+    return replace(state, status="paused", why=f"paused by {event.who}" if event.who else "paused")
 
 
 def run_exhausted(state: ExecutionState, event: RunExhausted) -> ExecutionState:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from tenuto.core.attempts import agent_used_up
 from tenuto.core.budget import Account
+from tenuto.core.containers import last_iteration, outcome_of, sub_plan_inputs, sub_plan_limits
+from tenuto.core.content import Content
 from tenuto.core.events.step import (
     AttemptFailed,
     Failure,
@@ -15,29 +18,33 @@ from tenuto.core.events.step import (
     StepSkipped,
     StepStarted,
 )
-from tenuto.core.ids import Position, StepPath, split_position
+from tenuto.core.ids import Digest, Position, child_path, member_path, split_position
 from tenuto.core.ledger import given
 from tenuto.core.moves import (
-    child_outputs,
+    contained_child,
     drop_calls,
     enqueue,
     finish,
     lane_account,
+    open_block,
     put_step,
     settle_program,
     wake,
-    wake_expanded,
 )
 from tenuto.core.scope import foreach_items
 from tenuto.core.state import (
     AgentFrame,
+    Block,
     CommandFrame,
     ExecutionState,
     Expansion,
+    PersonFrame,
+    PlanFrame,
     ProgramFrame,
     StepState,
+    WaitFrame,
 )
-from tenuto.core.work import work_of
+from tenuto.core.work import new_frame
 
 __all__ = [
     "attempt_failed",
@@ -54,14 +61,13 @@ def step_started(state: ExecutionState, event: StepStarted) -> ExecutionState:
     step = state.steps.get(event.path)
     if step is None:
         state, step = _new_child(state, event)
-    work = work_of(state.spec, step)
-    frame = work.frame(event.tree, state.at)
+    frame = new_frame(state, step, event.tree)
     if event.account is not None and event.attempt == 1:
         state = replace(state, accounts=state.accounts.set(step.account, Account(granted=event.account)))
     step = replace(
         step,
         attempt=event.attempt,
-        due=False,
+        due=isinstance(frame, WaitFrame),
         frame=frame,
         key=event.key,
         keys_seen={},
@@ -70,34 +76,48 @@ def step_started(state: ExecutionState, event: StepStarted) -> ExecutionState:
         tree=event.tree,
         verdict=None,
     )
-    if isinstance(frame, ProgramFrame):
-        state = put_step(state, step)
-        return replace(state, fed=(*state.fed, step.path))
-    return enqueue(state, step, "model" if isinstance(frame, AgentFrame) else "tool", "0")
+    match frame:
+        case AgentFrame():
+            return enqueue(state, step, "model", "0")
+        case CommandFrame():
+            return enqueue(state, step, "tool", "0")
+        case ProgramFrame():
+            state = put_step(state, step)
+            return replace(state, fed=(*state.fed, step.path))
+        case PersonFrame():
+            return enqueue(state, step, "person", "0")
+        case PlanFrame():
+            return _open_sub_plan(put_step(state, step), step, event.tree)
+        case WaitFrame():
+            return put_step(state, step)
+
+
+def _open_sub_plan(state: ExecutionState, step: StepState, tree: Digest) -> ExecutionState:
+    """A step's sub-plan begins: what the step has is divided among the steps of the plan, by the plan alone."""
+    spec = state.spec_of(step).inner(step.name, step.produced)
+    block = Block(
+        inputs=Content.of(sub_plan_inputs(state, step)),
+        produced=step.produced,
+        tree=tree,
+        unfinished=len(spec.plan.steps),
+    )
+    state = open_block(state, step.path, block, step.order)
+    if not state.spec.limited:
+        return state
+    account = state.account(step.account)
+    left = account.granted
+    shares: dict[str, Account] = {}
+    for inner, share in zip(spec.plan.steps, spec.divided(sub_plan_limits(state, step)), strict=True):
+        left = given(left, share)
+        shares[member_path(step.path, inner.name)] = Account(granted=share)
+    shares[step.account] = replace(account, granted=left)
+    return replace(state, accounts=state.accounts.update(shares))
 
 
 def _new_child(state: ExecutionState, event: StepStarted) -> tuple[ExecutionState, StepState]:
     if event.asked_by is not None:
         return _asked_child(state, event, event.asked_by)
-    return _expanded_child(state, event.path)
-
-
-def _expanded_child(state: ExecutionState, path: StepPath) -> tuple[ExecutionState, StepState]:
-    parent = state.steps[StepPath(path[: path.rindex("[")])]
-    expansion = parent.expansion
-    if expansion is None:
-        raise AssertionError(f"{path} has no expanded parent")
-    index = expansion.next_child
-    child = StepState(
-        account=path,
-        child_index=index,
-        name=parent.name,
-        order=(*parent.order, index),
-        parent=parent.path,
-        path=path,
-    )
-    grown = replace(expansion, next_child=index + 1, running=expansion.running + 1)
-    return put_step(state, wake_expanded(state, replace(parent, expansion=grown))), child
+    return contained_child(state, event.path, event.tree)
 
 
 def _asked_child(state: ExecutionState, event: StepStarted, asked_by: Position) -> tuple[ExecutionState, StepState]:
@@ -110,6 +130,7 @@ def _asked_child(state: ExecutionState, event: StepStarted, asked_by: Position) 
         account=event.path,
         asked=frame.open_asks[ordinal],
         asked_by=asked_by,
+        block=parent.block,
         name=parent.name,
         order=(*parent.order, attempt, *map(int, ordinal.split("."))),
         parent=path,
@@ -132,7 +153,7 @@ def step_expanded(state: ExecutionState, event: StepExpanded) -> ExecutionState:
         with state.accounts.mutate() as accounts:
             for key in event.keys:
                 left = given(left, event.share)
-                accounts[f"{event.path}[{key}]"] = Account(granted=event.share)
+                accounts[child_path(event.path, key)] = Account(granted=event.share)
             accounts[step.account] = replace(account, granted=left)
             state = replace(state, accounts=accounts.finish())
     expansion = Expansion(items=items, keys=event.keys, share=event.share, unfinished=len(event.keys))
@@ -144,7 +165,7 @@ def step_completed(state: ExecutionState, event: StepCompleted) -> ExecutionStat
     step = state.steps[event.path]
     output = None if step.verdict is None else step.verdict.output
     if output is None:
-        output = child_outputs(state, step)
+        output = outcome_of(state, step)
     step = replace(
         step,
         due=False,
@@ -161,11 +182,13 @@ def step_completed(state: ExecutionState, event: StepCompleted) -> ExecutionStat
 def step_failed(state: ExecutionState, event: StepFailed) -> ExecutionState:
     step = state.steps.get(event.path)
     if step is None:
-        state, step = _expanded_child(state, event.path)
+        state, step = contained_child(state, event.path, event.tree)
     elif step.open_calls:
         state = drop_calls(state, event.path)
         step = state.steps[event.path]
     output = step.frame.result if isinstance(step.frame, CommandFrame) else None
+    if step.loop is not None:
+        output = last_iteration(state, step).output
     step = replace(
         step,
         due=False,
@@ -178,20 +201,16 @@ def step_failed(state: ExecutionState, event: StepFailed) -> ExecutionState:
         tree=event.tree,
         verdict=None,
     )
-    state = finish(state, step)
-    if step.parent is None and state.spec.step(step.name).on_error == "fail":
-        failing = step.order if state.failing is None else min(state.failing, step.order)
-        state = replace(state, failing=failing, sweep=failing[0] + 1)
-    return state
+    return finish(state, step)
 
 
 def step_skipped(state: ExecutionState, event: StepSkipped) -> ExecutionState:
     step = state.steps[event.path]
-    error = Failure(kind="skipped", message=f"skipped because of {event.because}")
+    why = "its condition is false" if event.because == event.path else f"skipped because of {event.because}"
     step = replace(
         step,
         due=False,
-        error=error,
+        error=Failure(kind="skipped", message=why),
         frame=None,
         leaf=event.leaf,
         out_tree=event.tree,
@@ -205,15 +224,13 @@ def step_skipped(state: ExecutionState, event: StepSkipped) -> ExecutionState:
 def step_cancelled(state: ExecutionState, event: StepCancelled) -> ExecutionState:
     step = state.steps[event.path]
     state = drop_calls(state, event.path)
-    if step.parent is None:
-        state = replace(state, sweep=step.order[0] + 1)
     error = Failure(kind="cancelled", message="cancelled")
     step = replace(
         step,
         due=False,
         error=error,
         frame=None,
-        out_tree=step.tree or state.tree,
+        out_tree=step.whole or step.tree or state.start_tree(step),
         status="cancelled",
         verdict=None,
     )
@@ -222,5 +239,15 @@ def step_cancelled(state: ExecutionState, event: StepCancelled) -> ExecutionStat
 
 def attempt_failed(state: ExecutionState, event: AttemptFailed) -> ExecutionState:
     step = state.steps[event.path]
-    step = replace(step, error=event.error, frame=None, out_tree=step.tree, status="backoff", verdict=None)
+    used_up = agent_used_up(state, step, event.error)
+    step = replace(
+        step,
+        error=event.error,
+        frame=None,
+        out_tree=step.tree,
+        route=step.route + used_up,
+        routed_at=event.attempt if used_up else step.routed_at,
+        status="backoff",
+        verdict=None,
+    )
     return put_step(state, wake(step))
