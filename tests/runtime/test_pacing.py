@@ -262,6 +262,7 @@ async def test_a_call_that_waited_is_not_made_when_its_engine_may_start_nothing_
         environment={},
         live=EventBus(),
         models=model,
+        plans=None,
         pace=Pace({}, clock),
         redactor=NOTHING_SECRET,
         secrets={},
