@@ -1,18 +1,17 @@
-"""What this machine has and lacks for tenuto."""
+"""What this machine and this project have and lack for tenuto, and the command that brings what is missing."""
 
 from __future__ import annotations
 
-import os
+import importlib.util
+import platform
 import shutil
 import sqlite3
 import sys
-import tempfile
 from pathlib import Path
 
-import msgspec
-
-from tenuto.app.build import has_journal, open_store
 from tenuto.app.config import Settings
+from tenuto.app.doctor_findings import Finding, installing
+from tenuto.app.doctor_project import completion, disk, model_endpoint, store
 from tenuto.errors import TenutoError
 
 __all__ = ["Finding", "examine"]
@@ -21,69 +20,33 @@ PYTHON_MIN = (3, 11)
 SQLITE_MIN = (3, 35, 0)
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at. `needed`: nothing works without it; else something named in `fix` does not."""
-
-    name: str
-    ok: bool
-    what: str
-    fix: str = ""
-    needed: bool = True
-
-
 async def examine(settings: Settings) -> list[Finding]:
-    """Look at everything. Writes a file into the store's directory, if there is one, and removes it."""
+    """Look at everything. Writes a file into the store's directory, if there is one, and removes it.
+
+    A model endpoint is asked only where one is configured, and has three seconds to answer.
+    """
     return [
         _python(),
         _sqlite(),
-        await _contents(settings) or _store(settings),
+        await store(settings),
+        disk(settings),
         await _sandbox(settings),
         _git(),
         _local_model(),
-        _openai(settings),
+        _prices(),
+        await model_endpoint(settings),
+        completion(settings),
     ]
 
 
 def _python() -> Finding:
-    version = ".".join(map(str, sys.version_info[:3]))
-    return Finding(name="python", ok=sys.version_info >= PYTHON_MIN, what=version, fix="install Python 3.11 or newer")
+    version = f"{platform.python_version()} ({sys.executable})"
+    return Finding(name="python", ok=sys.version_info >= PYTHON_MIN, what=version, fix=installing("python3.11"))
 
 
 def _sqlite() -> Finding:
     fix = "install a Python that is built with a newer SQLite"
     return Finding(name="sqlite", ok=sqlite3.sqlite_version_info >= SQLITE_MIN, what=sqlite3.sqlite_version, fix=fix)
-
-
-async def _contents(settings: Settings) -> Finding | None:
-    """What is wrong with a store that there is: damaged, newer, not to be read. None for one that opens."""
-    try:
-        store = open_store(settings, create=True)
-        if has_journal(settings):
-            try:
-                await store.journal.runs()
-            finally:
-                await store.close()
-    except TenutoError as error:
-        where = f"{error.where}: " if error.where else ""
-        return Finding(name="store", ok=False, what=f"{where}{error.what}", fix=error.fix)
-    return None
-
-
-def _store(settings: Settings) -> Finding:
-    """The store's directory, or where it would be made, can be written."""
-    place = settings.store
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
-    fix = "make it writable, or name another place by --store"
-    try:
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".tenuto-doctor-") as file:
-            file.write(b"x")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        return Finding(name="store", ok=False, what=f"{settings.store}: {error.strerror}", fix=fix)
-    free_mib = shutil.disk_usage(place).free >> 20
-    return Finding(name="store", ok=True, what=f"{settings.store} ({free_mib:,} MiB free)")
 
 
 async def _sandbox(settings: Settings) -> Finding:
@@ -97,12 +60,12 @@ async def _sandbox(settings: Settings) -> Finding:
                 found = await find_sandbox()
     except TenutoError as error:
         return Finding(name="sandbox", ok=False, what=error.what, fix=error.fix, needed=False)
-    return Finding(name="sandbox", ok=True, what=found.name, needed=False)
+    return Finding(name="sandbox", ok=True, what=f"{found.name} works", needed=False)
 
 
 def _git() -> Finding:
     path = shutil.which("git")
-    fix = "install git; without it results cannot be brought onto branches"
+    fix = f"{installing('git')}   # without it results cannot be brought onto branches"
     return Finding(name="git", ok=path is not None, what=path or "not found", fix=fix, needed=False)
 
 
@@ -116,9 +79,8 @@ def _local_model() -> Finding:
     return Finding(name="local model", ok=True, what=f"{path.name} ({path.stat().st_size >> 20} MiB)", needed=False)
 
 
-def _openai(settings: Settings) -> Finding:
-    known = bool(settings.openai_api_key)
-    what = f"{settings.openai_base_url}, " + ("with a key" if known else "no key")
-    return Finding(
-        name="openai models", ok=known, what=what, fix="set OPENAI_API_KEY (and OPENAI_BASE_URL)", needed=False
-    )
+def _prices() -> Finding:
+    known = importlib.util.find_spec("genai_prices") is not None
+    what = "list prices of hosted models are known" if known else "the package genai-prices is not installed"
+    fix = "pip install 'tenuto[prices]'   # without it hosted models run under no limit of money"
+    return Finding(name="prices", ok=known, what=what, fix=fix, needed=False)

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import click
 
+from tenuto.app.shells import INSTALL
 from tenuto.cli.completing import SHELLS, complete_words, script_of
 from tenuto.cli.options import examples, settings_for, shared_options
 from tenuto.cli.output import print_json
 from tenuto.errors import UsageError
 
-__all__ = ["INSTALL", "command"]
-
-INSTALL = {
-    "bash": "mkdir -p ~/.local/share/bash-completion/completions && "
-    "tenuto completion bash > ~/.local/share/bash-completion/completions/tenuto",
-    "zsh": "echo 'eval \"$(tenuto completion zsh)\"' >> ~/.zshrc",
-    "fish": "tenuto completion fish > ~/.config/fish/completions/tenuto.fish",
-}
-"""How each shell comes to know it; then a new shell."""
+__all__ = ["command"]
 
 
 @click.command(

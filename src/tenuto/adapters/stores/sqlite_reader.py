@@ -155,6 +155,11 @@ class Reader:
                 found[asked] = body
         return found
 
+    def faults(self) -> list[str]:
+        """What is wrong with the file's pages and indexes, at most a few; reads all of it."""
+        said = [str(row[0]) for row in self._query("PRAGMA quick_check(5)")]
+        return [] if said == ["ok"] else said
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
