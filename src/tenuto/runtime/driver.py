@@ -19,7 +19,7 @@ from tenuto.core.canonical import digest
 from tenuto.core.commands import CallModel, CallTool, Command, LoadPlan, MergeTrees, ReconcileCall, SetTimer
 from tenuto.core.content import INLINE_MAX
 from tenuto.core.decide import idle, outstanding_timers, waits_for_people, waits_for_program
-from tenuto.core.events import Input
+from tenuto.core.events import Event, Input
 from tenuto.core.events.call import (
     CallReconciled,
     ModelCallFailed,
@@ -38,7 +38,7 @@ from tenuto.core.requests import Refusal, Request, admit
 from tenuto.core.snapshots import write_snapshot
 from tenuto.core.state import ExecutionState, ProgramFrame
 from tenuto.core.tools import ToolCall
-from tenuto.core.turn import Entry, Turn, take
+from tenuto.core.turn import Turn, take
 from tenuto.errors import FencedError
 from tenuto.ports.artifacts import BlobStore
 from tenuto.ports.clock import Clock
@@ -52,6 +52,8 @@ __all__ = ["Load", "RunDriver"]
 
 SNAPSHOT_FIRST = 4_096
 """Records after which a run gets its first snapshot: fewer are folded in a moment."""
+_FOLLOWED = frozenset((StepCancelled, RunResumed))
+"""The events that end or set again what is under way."""
 _OUTCOMES = (ModelReplied, ModelCallFailed, ToolReturned, ToolCallFailed, CallReconciled, TreesMerged, PlanLoaded)
 
 
@@ -260,13 +262,13 @@ class RunDriver:
         """Start what the commit has made durable; end what it has cancelled."""
         for turn in turns:
             for entry in turn.entries:
-                self._follow(entry)
+                if type(entry.event) in _FOLLOWED:
+                    self._follow(entry.event)
         for turn in turns:
             for command in turn.commands:
                 self._perform(command)
 
-    def _follow(self, entry: Entry) -> None:
-        event = entry.event
+    def _follow(self, event: Event) -> None:
         if isinstance(event, StepCancelled):
             for name in [name for name in self._tasks if _path_of(name) == event.path]:
                 self._cancelled.append(self._cancel(name))

@@ -108,7 +108,7 @@ class Effects:
             reply = await self.models.complete(request, deadline_us=deadline, on_text=teller)
             if teller is not None:
                 teller.end()
-            outcome = self._replied(command, reply)
+            return self._replied(command, reply, begun)
         except ModelCallError as error:
             return ModelCallFailed(
                 call=event.call,
@@ -131,7 +131,6 @@ class Effects:
                 retryable=False,
                 try_number=event.try_number,
             )
-        return msgspec.structs.replace(outcome, duration_ms=self._since_ms(begun))
 
     def _teller(self, run: RunId, event: ModelCallRequested) -> LiveTextTeller | None:
         """Where to tell the answer on its way; None where nobody watches, so that nothing is streamed for nobody."""
@@ -139,7 +138,7 @@ class Effects:
             return None
         return LiveTextTeller(self.live, self.redactor, run, event.call, event.try_number)
 
-    def _replied(self, command: CallModel, reply: ModelReply) -> ModelReplied:
+    def _replied(self, command: CallModel, reply: ModelReply, begun: int) -> ModelReplied:
         event = command.event
         text = clean(reply.text)
         asks = tuple(map(_cleaned, reply.tool_calls))
@@ -149,6 +148,7 @@ class Effects:
         return ModelReplied(
             call=event.call,
             dropped=reply.dropped,
+            duration_ms=self._since_ms(begun),
             finish=reply.finish,
             reply=reply_content(text, asks),
             served=reply.served,

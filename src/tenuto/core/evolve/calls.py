@@ -28,7 +28,6 @@ from tenuto.core.ledger import charge, hold, keep, model_usage, release
 from tenuto.core.moves import (
     attend,
     drop_call,
-    put_step,
     repeat,
     vacate,
 )
@@ -57,45 +56,46 @@ __all__ = [
 
 
 def model_call_requested(state: ExecutionState, event: ModelCallRequested) -> ExecutionState:
-    state, _, step = _opened(state, event)
-    frame = step.frame
+    call = state.calls[event.call]
+    step = state.steps[call.path]
     if event.try_number > 1:
-        return put_step(state, replace(step, model_config=event.config))
+        return _opened(state, event, call, replace(step, model_config=event.config))
+    frame = step.frame
     if isinstance(frame, AgentFrame):
         frame = replace(
             frame, iterations=frame.iterations + 1, last_call=event.call, parts=(*frame.parts, *event.parts)
         )
     fingerprints = (*step.fingerprints, (event.call, event.fingerprint))
-    return put_step(state, replace(step, fingerprints=fingerprints, frame=frame, model_config=event.config))
+    return _opened(
+        state, event, call, replace(step, fingerprints=fingerprints, frame=frame, model_config=event.config)
+    )
 
 
 def _opened(
-    state: ExecutionState, event: ModelCallRequested | ToolCallRequested
-) -> tuple[ExecutionState, Call, StepState]:
-    """Take the call out of the queue and give it a place and a hold."""
-    call = state.calls[event.call]
-    held = call.hold
-    call = replace(call, hold=event.hold, need=event.hold, status="open", try_number=event.try_number)
+    state: ExecutionState, event: ModelCallRequested | ToolCallRequested, call: Call, step: StepState
+) -> ExecutionState:
+    """Take the call out of the queue, give it a place and a hold, and keep its changed step, due or not as it was."""
     group_open = state.group_open
     if call.group:
         group_open = group_open.set(call.group, group_open.get(call.group, 0) + 1)
     accounts = state.accounts
     account = accounts.get(call.account)
     if account is not None:
-        more = subtract(event.hold, held)
+        more = subtract(event.hold, call.hold)
         lack = shortfall(more, account.free, state.spec.limited)
         if lack != NOTHING:
             raise AssertionError(f"{event.call} holds more than its account has free, by {lack}")
         accounts = accounts.set(call.account, hold(account, more))
-    state = replace(
+    opened = replace(call, hold=event.hold, need=event.hold, status="open", try_number=event.try_number)
+    return replace(
         state,
         accounts=accounts,
-        calls=state.calls.set(call.position, call),
+        calls=state.calls.set(call.position, opened),
         group_open=group_open,
         open_calls=state.open_calls + 1,
         queue=dequeued(state, call),
+        steps=state.steps.set(step.path, step),
     )
-    return state, call, state.steps[call.path]
 
 
 def dequeued(state: ExecutionState, call: Call) -> Map[str, Any]:
@@ -146,22 +146,22 @@ def _released(state: ExecutionState, call: Call) -> ExecutionState:
 
 
 def tool_call_requested(state: ExecutionState, event: ToolCallRequested) -> ExecutionState:
-    state, call, step = _opened(state, event)
+    call = state.calls[event.call]
+    step = state.steps[call.path]
     spec = state.spec.registry.tools.get(event.tool)
     reconcilable = spec is not None and spec.reconcilable
-    call = replace(call, effect=event.effect, key=event.key, reconcilable=reconcilable)
-    state = replace(state, calls=state.calls.set(call.position, call))
     if event.try_number == 1:
         step = replace(
             step,
             fingerprints=(*step.fingerprints, (event.call, event.fingerprint)),
             keys_seen={**step.keys_seen, event.fingerprint: step.keys_seen.get(event.fingerprint, 0) + 1},
         )
-        state = put_step(state, step)
+    call = replace(call, effect=event.effect, key=event.key, reconcilable=reconcilable)
+    state = _opened(state, event, call, step)
     if event.answered_by is None:
         return state
     result = step.answers[event.key][1]
-    return _tool_answered(state, call, result, status="ok", tree=event.tree)
+    return _tool_answered(state, state.calls[event.call], result, status="ok", tree=event.tree)
 
 
 def _tool_answered(
