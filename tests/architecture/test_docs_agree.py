@@ -19,6 +19,8 @@ from tenuto.app.config import KEYS, TABLES
 from tenuto.cli.program import VERBS
 from tenuto.core.events import DERIVED, INPUTS
 from tenuto.core.expressions import ROOTS
+from tenuto.core.expressions.cel.functions import FUNCTIONS
+from tenuto.core.expressions.cel.macros import MACROS
 from tenuto.core.records import FORMAT_VERSION
 from tenuto.core.secret_forms import BUILTIN_PATTERNS
 from tenuto.errors import ExitCode
@@ -64,6 +66,14 @@ def test_the_modules_a_page_names_exist_unless_it_says_later(page: Path) -> None
         if not (SOURCE / place).exists()
     ]
     assert not missing
+
+
+def test_the_page_on_plans_has_every_function_of_expressions() -> None:
+    page = read("plans.md")
+    section = page.split("\n### Calculations\n", 1)[1].split("\n## ", 1)[0]
+    assert set(re.findall(r"`(?:\w\.)?(\w+)\(", section)) | set(re.findall(r", `\w\.(\w+)\(", section)) >= (
+        {*FUNCTIONS, *MACROS, "has"} - {"dyn"}
+    )
 
 
 def test_exit_codes_in_the_docs_are_those_of_the_program() -> None:

@@ -99,7 +99,8 @@ class _Rules:
             template = compiled()
         except ExpressionError as error:
             what, _, fix = str(error).rpartition("; ")
-            yield Problem(_below(path, error.within), what, fix, _place_in(source, text, error.offset))
+            place = _place_in(source, text, error.offset)
+            yield Problem(_below(path, error.within), what, fix, place, error.offset)
             return
         seen: set[tuple[str, object]] = set()
         for reference in template.references:
@@ -110,9 +111,8 @@ class _Rules:
             wrong = self._wrong(reference)
             if wrong is not None:
                 what = f"${{{{ {shorten(str(reference))} }}}}: {wrong[0]}"
-                yield Problem(
-                    _below(path, reference.within), what, wrong[1], _place_in(source, text, reference.offset)
-                )
+                place = _place_in(source, text, reference.offset)
+                yield Problem(_below(path, reference.within), what, wrong[1], place, reference.offset)
 
     def _wrong(self, reference: Reference) -> tuple[str, str] | None:
         """What is wrong with a reference, and how to fix it."""

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from tenuto.errors import InvalidPlanError
 
-__all__ = ["PROBLEMS_MAX", "Problem", "did_you_mean", "refuse", "shorten"]
+__all__ = ["PROBLEMS_MAX", "Locate", "Problem", "did_you_mean", "refuse", "shorten"]
 
 PROBLEMS_MAX = 20
 """Problems that are shown together."""
 
 
 class Problem(NamedTuple):
-    """One thing wrong with one part of a plan. `place` is `file:line:col` where it is known already."""
+    """One thing wrong with one part of a plan.
+
+    `place` is `file:line:col` where it is known already. `offset` is the character of the string at `path` that is
+    meant, -1 for the part as a whole.
+    """
 
     path: str
     what: str
     fix: str
     place: str = ""
+    offset: int = -1
 
 
-def refuse(problems: Iterable[Problem], places: Mapping[str, str]) -> None:
+Locate = Callable[[str, int], str]
+"""The place of one character of the string at a path, empty where that is not known."""
+
+
+def refuse(problems: Iterable[Problem], places: Mapping[str, str], locate: Locate | None = None) -> None:
     """Raise one InvalidPlanError that holds all the problems; return if there are none."""
     errors = [
         InvalidPlanError(
             f"{problem.path}: {problem.what}" if problem.path else problem.what,
-            where=problem.place or _place(problem.path, places),
+            where=problem.place or _inside(problem, locate) or _place(problem.path, places),
             fix=problem.fix,
         )
         for problem in problems
@@ -36,6 +45,10 @@ def refuse(problems: Iterable[Problem], places: Mapping[str, str]) -> None:
     if errors:
         first = errors[0]
         raise InvalidPlanError(first.what, where=first.where, fix=first.fix, others=errors[1:])
+
+
+def _inside(problem: Problem, locate: Locate | None) -> str:
+    return locate(problem.path, problem.offset) if locate is not None and problem.offset >= 0 else ""
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:

@@ -18,7 +18,7 @@ from tenuto.core.plan_graph import PlanGraph
 from tenuto.core.plan_inputs import fits
 from tenuto.core.plan_templates import output_templates, step_templates
 from tenuto.core.plan_works import Known, named_agent, step_work
-from tenuto.core.problems import PROBLEMS_MAX, Problem, did_you_mean, refuse, shorten
+from tenuto.core.problems import PROBLEMS_MAX, Locate, Problem, did_you_mean, refuse, shorten
 
 __all__ = ["PLAN_DEPTH_MAX", "STEPS_MAX", "validate_plan"]
 
@@ -37,13 +37,15 @@ def validate_plan(
     places: Mapping[str, str] | None = None,
     *,
     secrets: Collection[str] | None = None,
+    locate: Locate | None = None,
 ) -> None:
     """Raise InvalidPlanError with up to `PROBLEMS_MAX` problems, in plan order, if the plan cannot be run.
 
     `tools` and `secrets` are the names of all there are; None = not known yet, so these names are not checked.
+    `locate` finds what stands inside a string of the file, where the plan came from one.
     """
     known = Known(agents, tools, secrets)
-    refuse(islice(_problems(plan, known), PROBLEMS_MAX), places or {})
+    refuse(islice(_problems(plan, known), PROBLEMS_MAX), places or {}, locate)
 
 
 def _problems(plan: Plan, known: Known) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ import msgspec
 
 from tenuto.adapters.plans.agent_file import load_agent
 from tenuto.adapters.plans.agent_keys import BUILTIN_TOOLS
+from tenuto.adapters.plans.inside import locator
 from tenuto.adapters.plans.plan_keys import PLAN, PlanParts
 from tenuto.adapters.plans.reading import Reading
 from tenuto.adapters.plans.text import read_bytes
@@ -88,7 +89,7 @@ def read_plan(
     if tools is None and not any(part.tools for _, part in plans_within(plan)):
         tools = BUILTIN_TOOLS
     shown = {part: (directory / place).as_posix() for part, place in places.items()}
-    validate_plan(plan, found, tools, shown)
+    validate_plan(plan, found, tools, shown, locate=locator(document, data))
     kept = {part: place for part, place in places.items() if part.count(".") + part.count("[") < _PLACES_DEPTH}
     return LoadedPlan(plan, kept, found, directory)
 
