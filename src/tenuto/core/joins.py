@@ -7,8 +7,8 @@ to their base, need no merge, and then nothing is asked of the shell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from tenuto.core.containers import last_iteration
@@ -67,7 +67,7 @@ def joined_tree(
     """The tree where these steps of a block (plan indices) meet, or how it must be merged."""
     if not steps:
         return state.blocks[block].tree
-    trees = _Trees(state, block)
+    trees = _Trees(state, block, state.block_spec(block))
     alike = trees.of(steps[0])
     if all(trees.of(i) == alike for i in steps[1:]):
         return alike
@@ -96,15 +96,12 @@ def joined_tree(
     return MergePlan(others=tuple(others), policy=policy, step=trees.name(first), tree=start)
 
 
-class _Trees(NamedTuple):
+class _Trees(msgspec.Struct, frozen=True, gc=False):
     """The trees of a block's members by their place in its plan."""
 
     state: ExecutionState
     block: StepPath
-
-    @property
-    def spec(self) -> RunSpec:
-        return self.state.block_spec(self.block)
+    spec: RunSpec
 
     def name(self, index: int) -> str:
         return self.spec.plan.steps[index].name
