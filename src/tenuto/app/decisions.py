@@ -1,6 +1,6 @@
-"""What people decide about a run: cancelling it, and saying what became of a call in doubt.
+"""What people decide about a run: cancelling and pausing it, answering its questions, settling a call in doubt.
 
-Both go into the run's inbox, where the first answer wins, and whoever drives the run takes them into its journal.
+All of it goes into the run's inbox, where the first answer wins, and whoever drives the run takes it from there.
 A cancelled run that nobody drives is ended here: that needs no engine, since nothing is executed any more.
 """
 
@@ -20,16 +20,28 @@ from tenuto.core.events import Input
 from tenuto.core.events.run import RunResumed
 from tenuto.core.ids import Digest, Position, RunId
 from tenuto.core.problems import did_you_mean, shorten
-from tenuto.core.requests import CancelRun, Refusal, Request, ResolveCall, admit, request_key, write_request
+from tenuto.core.requests import (
+    AnswerCall,
+    CancelRun,
+    PauseRun,
+    Refusal,
+    Request,
+    ResolveCall,
+    admit,
+    request_key,
+    write_request,
+)
 from tenuto.core.state import ExecutionState
 from tenuto.core.turn import Turn, take
 from tenuto.errors import FencedError, RefusedRequestError, UsageError
 from tenuto.ports.journal import Fence, Head, StoredRecord
 from tenuto.runtime.loading import load_state
 
-__all__ = ["cancel_run", "read_result", "resolve_call"]
+__all__ = ["answer_call", "cancel_run", "pause_run", "read_json", "resolve_call"]
 
 POLL_S = 0.1
+NOTE_MAX = 4_000
+"""Characters of the longest note."""
 RESULT_BYTES_MAX = 4 << 20
 
 
@@ -115,26 +127,91 @@ async def resolve_call(
     return run, position
 
 
+async def answer_call(
+    store: Store,
+    given: str,
+    call: str | None,
+    *,
+    approved: bool,
+    details: Content | None = None,
+    note: str = "",
+    who: str = "",
+) -> tuple[RunId, Position]:
+    """Answer a call that waits for a person; without `call`, the only one there is. The first answer wins.
+
+    RefusedRequestError where it does not wait, its time is over, or somebody answered before.
+    """
+    run = await resolve_run(store.journal, given)
+    state = await load_state(store.journal, store.contents, run)
+    position = _only_asked(state) if call is None else _position(state, call)
+    request = store.redactor.event(
+        AnswerCall(approved=approved, call=position, details=details, note=note[:NOTE_MAX], who=who)
+    )
+    refusal = admit(state, request, asked_at_us=SystemClock().now_us())
+    if isinstance(refusal, Refusal):
+        raise RefusedRequestError(refusal.why, where=f"run {run}", fix=f"see `tenuto show {run}`")
+    answer = await store.journal.ask(run, request_key(request, state), write_request(request))
+    if not answer.accepted:
+        raise RefusedRequestError(
+            f"the call {position} was answered before", where=f"run {run}", fix=f"go on: `tenuto resume {run}`"
+        )
+    return run, position
+
+
+def _only_asked(state: ExecutionState) -> Position:
+    asked = sorted(c.position for c in state.calls.values() if c.status == "asked")
+    if len(asked) == 1:
+        return asked[0]
+    if not asked:
+        raise RefusedRequestError("no call waits for an approval", where=f"run {state.run}", fix="see `tenuto show`")
+    raise UsageError(
+        f"{len(asked)} calls wait for an approval", where=f"run {state.run}", fix=f"name one: {', '.join(asked[:6])}"
+    )
+
+
+async def pause_run(store: Store, given: str, *, who: str = "") -> ShownRun:
+    """Let the calls under way end, start none, and wait until whoever drives the run has left it.
+
+    RefusedRequestError where nobody drives it: then nothing is under way.
+    """
+    run = await resolve_run(store.journal, given)
+    state = await load_state(store.journal, store.contents, run)
+    request = store.redactor.event(PauseRun(who=who))
+    refusal = admit(state, request, asked_at_us=SystemClock().now_us())
+    if isinstance(refusal, Refusal):
+        raise RefusedRequestError(refusal.why, where=f"run {run}", fix=f"see `tenuto show {run}`")
+    if not await is_owned(store, run):
+        raise RefusedRequestError(
+            "nobody drives the run: nothing is under way", where=f"run {run}", fix=f"`tenuto resume {run}` goes on"
+        )
+    await store.journal.ask(run, request_key(request, state), write_request(request))
+    while True:
+        shown = await show_run(store, run)
+        if not shown.owned:
+            return shown
+        await asyncio.sleep(POLL_S)
+
+
 def _position(state: ExecutionState, given: str) -> Position:
     """A call by its position, or by the run's id and its position."""
     name = given if given in state.calls else given.removeprefix(f"{state.run}/")
     if name in state.calls:
         return Position(name)
-    waiting = sorted(c.position for c in state.calls.values() if c.status == "doubt")
+    waiting = sorted(c.position for c in state.calls.values() if c.asks_person)
     fix = did_you_mean(name, waiting) if waiting else "no call of this run waits for a decision"
     raise UsageError(f"no call {shorten(name)} is open", where=f"run {state.run}", fix=fix)
 
 
-def read_result(path: Path) -> Content:
-    """A call's result from a file that holds JSON. UsageError."""
-    where = f"--result {path}"
+def read_json(flag: str, path: Path) -> Content:
+    """What a flag's file holds, as JSON. UsageError."""
+    where = f"{flag} {path}"
     try:
         with path.open("rb") as file:
             data = file.read(RESULT_BYTES_MAX + 1)
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror})", where=where, fix="correct the path") from None
     if len(data) > RESULT_BYTES_MAX:
-        raise UsageError(f"the result is larger than {RESULT_BYTES_MAX} bytes", where=where, fix="shorten it")
+        raise UsageError(f"the file is larger than {RESULT_BYTES_MAX} bytes", where=where, fix="shorten it")
     try:
         return Content.of(clean(parse(data)))
     except ValueError as error:

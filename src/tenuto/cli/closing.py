@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from tenuto.cli.amounts import NAMES, shown_amount, shown_spending
+from tenuto.cli.picture import shown_when
 from tenuto.core.budget import NOTHING, Amount, add, shortfall
 from tenuto.core.ids import StepPath
+from tenuto.core.people import question_of
+from tenuto.core.problems import shorten
 from tenuto.core.report import budget_report, status_of
 from tenuto.core.state import ExecutionState
 
 __all__ = ["closing_lines", "next_commands"]
+
+
+WAITING_SHOWN = 6
+"""Calls that are shown of those that wait for a person."""
 
 
 def closing_lines(state: ExecutionState, flag: str) -> list[str]:
@@ -21,6 +28,8 @@ def closing_lines(state: ExecutionState, flag: str) -> list[str]:
         lines += [f"  {line}" for line in _used_up(state)]
     elif state.why:
         lines.append(f"  {state.why}")
+    if status == "waiting":
+        lines += [f"  {line}" for line in _questions(state)]
     doubtful = len(report["in_doubt"])
     if doubtful:
         is_in_doubt = (
@@ -28,6 +37,20 @@ def closing_lines(state: ExecutionState, flag: str) -> list[str]:
         )
         lines.append(f"  {doubtful} {is_in_doubt} as spent")
     return lines + [f"  {command}" for command in next_commands(state, flag)]
+
+
+def _questions(state: ExecutionState) -> list[str]:
+    """What people are asked, with what they are shown."""
+    lines: list[str] = []
+    for call in sorted((c for c in state.calls.values() if c.status == "asked"), key=lambda c: c.order)[
+        :WAITING_SHOWN
+    ]:
+        asked = question_of(state, call)
+        until = "" if call.due_us is None else f", until {shown_when(call.due_us)}"
+        lines.append(f"{call.position} asks{until}: {asked.question.value}")
+        if asked.details is not None:
+            lines.append(f"  with {shorten(asked.details.data.decode())}")
+    return lines
 
 
 def next_commands(state: ExecutionState, flag: str) -> list[str]:
@@ -38,12 +61,17 @@ def next_commands(state: ExecutionState, flag: str) -> list[str]:
             found = [f"tenuto apply {run}{flag}"] if _changed_files(state) else []
             return [*found, f"tenuto show {run}{flag}", f"tenuto replay {run}{flag}"]
         case "waiting":
-            calls = sorted(c.position for c in state.calls.values() if c.status == "doubt")
-            return [f"tenuto resolve {run} {calls[0]} --done{flag}   # or --not-done"] if calls else []
+            waiting = sorted((c for c in state.calls.values() if c.asks_person), key=lambda c: c.order)
+            return [
+                f"tenuto approve {run} {call.position}{flag}   # or reject"
+                if call.status == "asked"
+                else f"tenuto resolve {run} {call.position} --done{flag}   # or --not-done"
+                for call in waiting[:WAITING_SHOWN]
+            ]
         case "exhausted":
             more = "".join(f" --add-budget {amount}" for amount in _missing(state))
             return [f"tenuto resume {run}{more}{flag}", f"tenuto budget {run}{flag}"]
-        case "running":
+        case "running" | "paused":
             return [f"tenuto resume {run}{flag}"]
         case _:
             return [f"tenuto show {run}{flag}"]

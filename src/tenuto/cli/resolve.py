@@ -39,9 +39,9 @@ def command(
     settings = settings_for(store=store)
 
     async def work(opened: Store) -> tuple[RunId, Position]:
-        from tenuto.app.decisions import read_result, resolve_call
+        from tenuto.app.decisions import read_json, resolve_call
 
-        result = None if result_file is None else read_result(Path(result_file))
+        result = None if result_file is None else read_json("--result", Path(result_file))
         return await resolve_call(opened, run, call, done=done, result=result, who=settings.user)
 
     found, position = with_store(store, work)

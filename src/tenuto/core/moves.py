@@ -345,6 +345,8 @@ def contained_child(state: ExecutionState, path: StepPath, tree: Digest) -> tupl
     else:
         loop = container.loop or Loop()
         index, account = loop.begun + 1, container.account
+        if state.spec.limited and account not in state.accounts:
+            state = replace(state, accounts=state.accounts.set(account, state.account(account)))
         loop = Loop(begun=index, running=True)
         state = put_step(
             state, replace(container, due=False, loop=loop, status="expanded", tree=container.tree or tree)

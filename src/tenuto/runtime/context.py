@@ -15,7 +15,7 @@ from typing import Any
 from tenuto.core.budget import Limits
 from tenuto.core.canonical import canonical, clean
 from tenuto.core.content import Content
-from tenuto.core.events.program import Ask, AskAgent, AskModel, AskTool, OpenLanes, Sleep
+from tenuto.core.events.program import Ask, AskAgent, AskModel, AskPerson, AskTool, OpenLanes, Sleep
 from tenuto.core.events.step import Failure
 from tenuto.core.seeds import fraction
 
@@ -149,6 +149,21 @@ class Context:
         """Let another agent work on a task as a child step; gives its output. AskError if the child fails."""
         schema = None if output is None else Content.of(clean(output))
         return Waiting(AskAgent(agent=agent, budget=budget, ordinal="", schema=schema, task=Content.of(clean(task))))
+
+    def approve(self, question: str, *, details: Any = None, expires_ms: int | None = None) -> Waiting:
+        """Ask a person; gives `{approved, who, note, details}`, for a rejection too.
+
+        AskError of kind `expired` where nobody answers in time. `details` is what they see with the question; the
+        answer holds it as they left it.
+        """
+        return Waiting(
+            AskPerson(
+                details=None if details is None else Content.of(clean(details)),
+                expires_ms=None if expires_ms is None else max(1, int(expires_ms)),
+                ordinal="",
+                question=Content.of(clean(question)),
+            )
+        )
 
     def sleep(self, duration_ms: int) -> Waiting:
         """A timer that is recorded; replay does not wait."""

@@ -274,7 +274,7 @@ class _Replay:
 
     def _load(self, path: StepPath) -> RunningProgram | None:
         step = self.state.steps[path]
-        spec = self.state.spec
+        spec = self.state.spec_of(step)
         try:
             program = None if self._source is None else self._source.load(spec.step(step.name).target)
         except UsageError:

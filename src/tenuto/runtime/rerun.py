@@ -20,10 +20,13 @@ __all__ = ["program_inputs", "rerun_programs"]
 
 
 def program_inputs(state: ExecutionState, step: StepState) -> Inputs:
-    """What `f(ctx, inputs)` gets: the step's values, and `item` and `key` in a `foreach`."""
+    """What `f(ctx, inputs)` gets: the step's values, `item` and `key` in a `foreach`, `last` and `iteration` in a
+    `repeat`."""
     scope = step_scope(state, step)
     inputs = Inputs(scope["with"])
-    inputs.update((name, scope[name]) for name in ("item", "key") if name in scope)
+    inputs.update((name, scope[name]) for name in ("item", "key", "iteration") if name in scope)
+    if "last" in scope:
+        inputs["last"] = dict(scope["last"])
     return inputs
 
 
@@ -45,7 +48,7 @@ def _rerun(
     if source is None:
         raise UsageError(f"this engine was given no source of programs for {spec.target}")
     program = source.load(spec.target)
-    if program.code != state.spec.lock.code.get(step.name):
+    if program.code != state.spec_of(step).lock.code.get(step.name):
         raise DivergedError(
             f"the code of {spec.target} has changed since the run started",
             where=program.where,

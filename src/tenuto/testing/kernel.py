@@ -19,6 +19,7 @@ import msgspec
 
 from tenuto.core.advances import said
 from tenuto.core.agents import AgentSpec
+from tenuto.core.bodies import write_body
 from tenuto.core.budget import DIMENSIONS, NOTHING, Amount
 from tenuto.core.canonical import canonical, parse
 from tenuto.core.commands import Command
@@ -34,8 +35,9 @@ from tenuto.core.events.call import (
     ToolReturned,
     TreesMerged,
 )
+from tenuto.core.events.plan import PlanLoaded
 from tenuto.core.events.program import StepAdvanced, TimerFired
-from tenuto.core.events.run import RunCancelled, RunResumed, RunStarted
+from tenuto.core.events.run import RunCancelled, RunPaused, RunResumed, RunStarted
 from tenuto.core.events.step import Failure
 from tenuto.core.evolve import evolve, start
 from tenuto.core.frames import reply_content
@@ -45,6 +47,7 @@ from tenuto.core.merging import MergeConflict, MergedTree
 from tenuto.core.models import ModelProfile, ToolCallAsk, Usage
 from tenuto.core.plan import Lock, Plan, Registry
 from tenuto.core.records import decode, fill
+from tenuto.core.requests import AnswerCall, Refusal, admit
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState, ProgramFrame
 from tenuto.core.tools import ToolSpec
@@ -214,6 +217,23 @@ class KernelRun:
         content = None if result is None else Content.of(result)
         return self.feed(CallReconciled(call=Position(call), done=done, result=content))
 
+    def answer(self, call: str, *, approved: bool, details: Any = None, note: str = "") -> list[str]:
+        """A person answers at once; a refusal of the answer is raised as ValueError."""
+        edited = None if details is None else Content.of(details)
+        request = AnswerCall(approved=approved, call=Position(call), details=edited, note=note, who="tester")
+        admitted = admit(self.state, request, asked_at_us=self.at)
+        if isinstance(admitted, Refusal):
+            raise ValueError(admitted.why)
+        return self.feed(admitted)
+
+    def loaded(self, call: str, plan: Plan | None, *errors: str) -> list[str]:
+        """The sub-plan that a step has produced was read, or these are its problems."""
+        body = None if plan is None else Content.of_bytes(write_body(plan))
+        return self.feed(PlanLoaded(call=Position(call), errors=errors, plan=body, try_number=self._try(call)))
+
+    def pause(self) -> list[str]:
+        return self.feed(RunPaused(who="tester"))
+
     def cancel(self) -> list[str]:
         return self.feed(RunCancelled(who="tester"))
 
@@ -279,7 +299,7 @@ class KernelRun:
         running = self._programs.get(path)
         if running is None or not (frame.advances or frame.fed):
             running = self._programs[path] = RunningProgram(
-                self._source().load(self.spec.step(step.name).target),
+                self._source().load(self.state.compiled(step).target),
                 path=path,
                 attempt=step.attempt,
                 inputs=program_inputs(self.state, step),
