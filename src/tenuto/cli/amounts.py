@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from tenuto.app.wording import counted
@@ -15,6 +16,7 @@ __all__ = [
     "shown_short_time",
     "shown_spending",
     "shown_time",
+    "shown_when",
 ]
 
 NAMES = {
@@ -47,6 +49,11 @@ def shown_time(milliseconds: int) -> str:
 def shown_short_time(milliseconds: int) -> str:
     """As `shown_time`, and in milliseconds below a second."""
     return f"{milliseconds} ms" if milliseconds < 1000 else shown_time(milliseconds)
+
+
+def shown_when(at_us: int) -> str:
+    """A time as people read it."""
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def shown_amount(dimension: str, amount: int) -> str:

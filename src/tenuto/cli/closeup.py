@@ -8,8 +8,8 @@ from typing import Any
 
 from tenuto.app.looking import Changed, LookedAtCall, LookedAtStep, SeenCall, value_of
 from tenuto.app.wording import counted, short_model
-from tenuto.cli.amounts import counted_amount, shown_money, shown_short_time
-from tenuto.cli.picture import field_lines, quoted, shown_when
+from tenuto.cli.amounts import counted_amount, shown_money, shown_short_time, shown_when
+from tenuto.cli.picture import field_lines, quoted
 from tenuto.cli.screen import Line, Span, folded, plain
 from tenuto.cli.step_tree import STYLES, place_of_step
 from tenuto.core.models import Message

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tenuto.cli.amounts import NAMES, shown_amount, shown_spending
-from tenuto.cli.picture import shown_when
+from tenuto.cli.amounts import NAMES, shown_amount, shown_spending, shown_when
 from tenuto.core.budget import NOTHING, Amount, add, shortfall
 from tenuto.core.ids import StepPath
 from tenuto.core.people import question_of

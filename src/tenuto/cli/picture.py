@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from tenuto.app.looking import SeenRun
 from tenuto.app.plans import PLAN_PLACE
 from tenuto.app.wording import counted
-from tenuto.cli.amounts import shown_short_time
+from tenuto.cli.amounts import shown_short_time, shown_when
 from tenuto.cli.bars import budget_lines
 from tenuto.cli.closing import next_commands
 from tenuto.cli.screen import Line, Span, fitted, folded, plain
@@ -17,7 +16,7 @@ from tenuto.core.canonical import canonical
 from tenuto.core.report import grade
 from tenuto.core.state import ExecutionState
 
-__all__ = ["RUN_STYLES", "field_lines", "picture", "shown_when"]
+__all__ = ["RUN_STYLES", "field_lines", "picture"]
 
 OUTPUTS_MAX = 2_000
 RUN_STYLES = {"ok": "good", "failed": "bad", "running": "busy", "waiting": "odd", "exhausted": "odd"}
@@ -83,11 +82,6 @@ def hanging(text: str, width: int | None, indent: int) -> Iterator[Line]:
     """A line whose continuations begin in that column."""
     for number, line in enumerate(folded(text[indent:], width, " " * indent)):
         yield plain(text[:indent] + line[indent:] if number == 0 else line)
-
-
-def shown_when(at_us: int) -> str:
-    """A time as people read it."""
-    return datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _commands(state: ExecutionState, flag: str) -> Iterator[str]:
