@@ -107,6 +107,9 @@ HEAVY = [
     "inputs.l.map(a, inputs.s.matches('(a+)+b') || inputs.s.matches('(a|aa)*b'))",
     "inputs.l.map(a, inputs.s.matches('.*.*.*.*.*.*.*.*(.*)x{40}y'))",
     "(inputs.s + inputs.s).matches(inputs.s)",
+    "inputs.s.replace('a', inputs.s)",
+    "inputs.l.map(a, inputs.s.split('')).size()",
+    "inputs.l.map(a, inputs.s).join(inputs.s)",
 ]
 
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tenuto.core.canonical import DEPTH_MAX
+from tenuto.core.expressions.cel.access import Path
 from tenuto.core.expressions.cel.frames import COST_MAX, Frame, as_read
-from tenuto.core.expressions.cel.nodes import Node, Path
+from tenuto.core.expressions.cel.nodes import Node
 from tenuto.core.expressions.cel.parser import Parser
 from tenuto.core.expressions.cel.tokens import EXPRESSION_MAX, read_tokens
 from tenuto.core.expressions.errors import FlawError, Part

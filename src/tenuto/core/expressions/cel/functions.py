@@ -16,6 +16,7 @@ from tenuto.core.expressions.cel.frames import Frame
 from tenuto.core.expressions.cel.literals import INTEGER_MAX
 from tenuto.core.expressions.cel.nodes import Literal, Node
 from tenuto.core.expressions.cel.patterns import Pattern, read_pattern
+from tenuto.core.expressions.cel.texts import join, lower_ascii, replace, split, text_of, trim, upper_ascii
 from tenuto.core.expressions.errors import FlawError
 from tenuto.core.expressions.wording import cut, kind_of, quoted
 
@@ -26,10 +27,10 @@ _DOUBLE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 class Function(Struct, frozen=True):
-    """A function: how many arguments it takes, and whether it is written `text.name()`, `name(text)` or both ways."""
+    """A function: how many arguments it may take, and whether it is written `text.name()`, `name(text)` or both."""
 
     run: Callable[..., Any]
-    arguments: int
+    arguments: tuple[int, ...]
     member: bool = True
     free: bool = False
 
@@ -60,7 +61,7 @@ class Matches(Node, frozen=True):
     pattern: Pattern
 
     def value(self, frame: Frame) -> Any:
-        return self.pattern.found_in(_text("matches", self.operand.value(frame)), frame)
+        return self.pattern.found_in(text_of("matches", self.operand.value(frame)), frame)
 
     @property
     def inner(self) -> tuple[Node, ...]:
@@ -76,12 +77,6 @@ def call(name: str, at: int, end: int, arguments: tuple[Node, ...]) -> Node:
             flaw.at = pattern.at
             raise
     return Call(at, end, FUNCTIONS[name], arguments)
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise FlawError(f"{name} needs a string, and finds {kind_of(value)}", "convert it with string()")
 
 
 def _size(_frame: Frame, value: Any) -> int:
@@ -108,7 +103,7 @@ def _ends_with(frame: Frame, text: Any, part: Any) -> bool:
 def _two_texts(name: str, frame: Frame, text: Any, part: Any) -> None:
     if isinstance(text, (list, tuple)) and name == "contains":
         raise FlawError("contains looks into strings, and finds a list", "write: part in list")
-    frame.spend_text(len(_text(name, text)) + len(_text(name, part)))
+    frame.spend_text(len(text_of(name, text)) + len(text_of(name, part)))
 
 
 def _matches(frame: Frame, text: Any, pattern: Any) -> bool:
@@ -172,15 +167,21 @@ def _same(_frame: Frame, value: Any) -> Any:
 
 
 FUNCTIONS = {
-    "size": Function(_size, 1, free=True),
-    "contains": Function(_contains, 2),
-    "startsWith": Function(_starts_with, 2),
-    "endsWith": Function(_ends_with, 2),
-    "matches": Function(_matches, 2, free=True),
-    "int": Function(_int, 1, member=False, free=True),
-    "double": Function(_double, 1, member=False, free=True),
-    "string": Function(_string, 1, member=False, free=True),
-    "bool": Function(_bool, 1, member=False, free=True),
-    "dyn": Function(_same, 1, member=False, free=True),
+    "size": Function(_size, (1,), free=True),
+    "contains": Function(_contains, (2,)),
+    "startsWith": Function(_starts_with, (2,)),
+    "endsWith": Function(_ends_with, (2,)),
+    "matches": Function(_matches, (2,), free=True),
+    "split": Function(split, (2,)),
+    "join": Function(join, (1, 2)),
+    "replace": Function(replace, (3,)),
+    "trim": Function(trim, (1,)),
+    "lowerAscii": Function(lower_ascii, (1,)),
+    "upperAscii": Function(upper_ascii, (1,)),
+    "int": Function(_int, (1,), member=False, free=True),
+    "double": Function(_double, (1,), member=False, free=True),
+    "string": Function(_string, (1,), member=False, free=True),
+    "bool": Function(_bool, (1,), member=False, free=True),
+    "dyn": Function(_same, (1,), member=False, free=True),
 }
 """Every function by name; `arguments` counts what stands before the dot."""

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Sequence
 
+from tenuto.core.expressions.cel.access import Has, Index, Path, Select, Variable
+from tenuto.core.expressions.cel.cursor import Cursor, other_word
 from tenuto.core.expressions.cel.functions import FUNCTIONS, call
 from tenuto.core.expressions.cel.literals import INTEGER_MAX
 from tenuto.core.expressions.cel.macros import MACROS, macro
 from tenuto.core.expressions.cel.nodes import (
     Binary,
     Choice,
-    Has,
-    Index,
     Items,
     Literal,
     Minus,
     Node,
     Not,
     Object,
-    Path,
-    Select,
     Several,
-    Variable,
 )
 from tenuto.core.expressions.cel.tokens import Token
 from tenuto.core.expressions.errors import FlawError, Part
 from tenuto.core.expressions.references import ROOTS, Reference, check_path
-from tenuto.core.expressions.wording import cut, quoted
+from tenuto.core.expressions.wording import cut
 from tenuto.core.problems import did_you_mean
 
 __all__ = ["DEPTH_MAX", "NESTING_MAX", "Parser"]
@@ -43,19 +39,14 @@ _BINDS = {
     "+": 4, "-": 4, "*": 5, "/": 5, "%": 5,
 }  # fmt: skip
 _CONSTANTS = {"true": True, "false": False, "null": None}
-_MEANT = {
-    "and": "write &&", "or": "write ||", "not": "write !", "is": "write ==", "True": "write true",
-    "False": "write false", "None": "write null", "if": "write condition ? yes : no", "len": "write size( )",
-}  # fmt: skip
 
 
-class Parser:
+class Parser(Cursor):
     """Reads one expression. `references` holds every path it reads from the scope, in the order of writing."""
 
     def __init__(self, tokens: Sequence[Token], within: tuple[Part, ...]) -> None:
-        self._tokens = tokens
+        super().__init__(tokens)
         self._within = within
-        self._at = 0
         self._nesting = 0
         self._variables: list[str] = []
         self.slots = 0
@@ -63,28 +54,24 @@ class Parser:
 
     def parse(self) -> Node:
         """The whole expression. Raises FlawError."""
-        if self._next.kind == "end":
+        if self.next.kind == "end":
             raise FlawError("there is nothing in it", f"write a path that starts with one of: {', '.join(ROOTS)}")
         node = self._expression()
-        if self._at < len(self._tokens) - 1:
-            self._refuse_next("an operator or the end")
+        if self.at < len(self.tokens) - 1:
+            self.refuse_next("an operator or the end")
         _check_depth(node)
         return node
-
-    @property
-    def _next(self) -> Token:
-        return self._tokens[self._at]
 
     def _expression(self) -> Node:
         self._nesting += 1
         if self._nesting > NESTING_MAX:
             raise FlawError(
-                f"the expression is nested more than {NESTING_MAX} deep", "make it flatter", at=self._next.at
+                f"the expression is nested more than {NESTING_MAX} deep", "make it flatter", at=self.next.at
             )
         condition = self._binary(1)
-        if self._take("?"):
+        if self.take("?"):
             yes = self._expression()
-            self._expect(":", "between the two sides of the choice")
+            self.expect(":", "between the two sides of the choice")
             no = self._expression()
             condition = Choice(condition.at, no.end, condition, yes, no)
         self._nesting -= 1
@@ -94,7 +81,7 @@ class Parser:
         """Operators that bind at least so tightly; in a row of equal ones the left goes first."""
         left = self._unary()
         while True:
-            token = self._next
+            token = self.next
             sign = token.value if token.kind in ("sign", "name") else ""
             found = _BINDS.get(sign, 0)
             if found < binds:
@@ -102,22 +89,22 @@ class Parser:
             if found <= 2:
                 left = self._several(left, sign, found)
                 continue
-            self._at += 1
+            self.at += 1
             right = self._binary(found + 1)
             left = Binary(left.at, right.end, sign, left, right)
 
     def _several(self, left: Node, sign: str, binds: int) -> Node:
         parts = [left]
-        while self._take(sign):
+        while self.take(sign):
             parts.append(self._binary(binds + 1))
         return Several(left.at, parts[-1].end, sign == "||", tuple(parts))
 
     def _unary(self) -> Node:
-        token = self._next
+        token = self.next
         if token.kind != "sign" or token.value not in ("!", "-"):
             return self._member(self._primary())
-        self._at += 1
-        if token.value == "-" and self._next.kind == "number":
+        self.at += 1
+        if token.value == "-" and self.next.kind == "number":
             return self._member(self._number(token.at, minus=True))
         self._nesting += 1
         if self._nesting > NESTING_MAX:
@@ -127,59 +114,59 @@ class Parser:
         return (Not if token.value == "!" else Minus)(token.at, operand.end, operand)
 
     def _number(self, at: int, *, minus: bool) -> Node:
-        token = self._next
-        self._at += 1
+        token = self.next
+        self.at += 1
         value = -token.value if minus else token.value
         if value == INTEGER_MAX and type(value) is int:
             raise FlawError("the number is too large", "write one of at most 64 bits", at=at)
         return Literal(at, token.end, value)
 
     def _primary(self) -> Node:
-        token = self._next
+        token = self.next
         if token.kind == "number":
             return self._number(token.at, minus=False)
         if token.kind == "string":
-            self._at += 1
+            self.at += 1
             return Literal(token.at, token.end, token.value)
         if token.kind == "name":
             return self._name(token)
-        if self._take("("):
+        if self.take("("):
             inner = self._expression()
-            self._expect(")", "to close the (")
+            self.expect(")", "to close the (")
             return inner
-        if self._take("["):
+        if self.take("["):
             items = self._listed("]")
-            return Items(token.at, self._tokens[self._at - 1].end, tuple(items))
-        if self._take("{"):
+            return Items(token.at, self.done, tuple(items))
+        if self.take("{"):
             return self._object(token)
-        return self._refuse_next("a value")
+        return self.refuse_next("a value")
 
     def _object(self, opened: Token) -> Node:
         pairs: list[tuple[Node, Node]] = []
-        while not self._take("}"):
+        while not self.take("}"):
             key = self._expression()
-            self._expect(":", "after the key")
+            self.expect(":", "after the key")
             pairs.append((key, self._expression()))
-            if not self._take(","):
-                self._expect("}", "to close the {")
+            if not self.take(","):
+                self.expect("}", "to close the {")
                 break
-        return Object(opened.at, self._tokens[self._at - 1].end, tuple(pairs))
+        return Object(opened.at, self.done, tuple(pairs))
 
     def _listed(self, close: str) -> list[Node]:
         """Expressions with commas between them, up to and with what closes them; a comma may be the last."""
         found: list[Node] = []
-        while not self._take(close):
+        while not self.take(close):
             found.append(self._expression())
-            if not self._take(","):
-                self._expect(close, "to close the list" if close == "]" else "to close the call")
+            if not self.take(","):
+                self.expect(close, "to close the list" if close == "]" else "to close the call")
                 break
         return found
 
     def _name(self, token: Token) -> Node:
         name = token.value
-        self._at += 1
-        if self._next.value == "(" and self._next.kind == "sign":
-            self._at += 1
+        self.at += 1
+        if self.next.value == "(" and self.next.kind == "sign":
+            self.at += 1
             return self._has(token) if name == "has" else self._call(token, ())
         if name in self._variables:
             slot = len(self._variables) - 1 - self._variables[::-1].index(name)
@@ -197,8 +184,8 @@ class Parser:
         while (found := self._constant_part()) is not None:
             part, length = found
             parts.append(part)
-            self._at += length
-            end = self._tokens[self._at - 1].end
+            self.at += length
+            end = self.done
         wrong = check_path(root.value, parts)
         if wrong is not None:
             raise FlawError(*wrong, at=root.at)
@@ -208,7 +195,7 @@ class Parser:
 
     def _constant_part(self) -> tuple[Part, int] | None:
         """A `.name`, `[0]` or `["key"]` that comes next, and how many words it has; None for a call."""
-        tokens = self._tokens[self._at : self._at + 3]
+        tokens = self.tokens[self.at : self.at + 3]
         if len(tokens) < 3 or tokens[0].kind != "sign":
             return None
         if tokens[0].value == "." and tokens[1].kind == "field":
@@ -222,16 +209,16 @@ class Parser:
 
     def _member(self, node: Node) -> Node:
         while True:
-            if self._take("["):
+            if self.take("["):
                 index = self._expression()
-                self._expect("]", "to close the [")
-                node = Index(node.at, self._tokens[self._at - 1].end, node, index)
-            elif self._take("."):
-                name = self._next
+                self.expect("]", "to close the [")
+                node = Index(node.at, self.done, node, index)
+            elif self.take("."):
+                name = self.next
                 if name.kind != "field":
                     raise FlawError("a name is missing after the dot", 'write .name, [0] or ["odd key"]', at=name.at)
-                self._at += 1
-                node = self._call(name, (node,)) if self._take("(") else Select(node.at, name.end, node, name.value)
+                self.at += 1
+                node = self._call(name, (node,)) if self.take("(") else Select(node.at, name.end, node, name.value)
             else:
                 return node
 
@@ -247,18 +234,18 @@ class Parser:
             form = f"{name.value}(...)" if receiver else f"text.{name.value}(...)"
             raise FlawError(f"{name.value} is not called so", f"write {form}", at=name.at)
         arguments = (*receiver, *self._listed(")"))
-        if len(arguments) != function.arguments:
-            wanted = function.arguments - len(receiver)
+        if len(arguments) not in function.arguments:
+            takes = _counts(count - len(receiver) for count in function.arguments)
             given = len(arguments) - len(receiver)
-            raise FlawError(f"{name.value} takes {wanted}, not {given} arguments", f"give it {wanted}", at=name.at)
-        end = self._tokens[self._at - 1].end
+            raise FlawError(f"{name.value} takes {takes}, not {given} arguments", f"give it {takes}", at=name.at)
+        end = self.done
         return call(name.value, arguments[0].at if receiver else name.at, end, arguments)
 
     def _has(self, name: Token) -> Node:
         count = len(self.references)
         argument = self._expression()
-        self._expect(")", "to close the call")
-        end = self._tokens[self._at - 1].end
+        self.expect(")", "to close the call")
+        end = self.done
         if isinstance(argument, Select):
             return Has(name.at, end, argument.operand, argument.name)
         if not isinstance(argument, Path) or not argument.reference.parts or len(self.references) != count + 1:
@@ -273,49 +260,35 @@ class Parser:
         return Has(name.at, end, operand, key)
 
     def _macro(self, name: Token, items: Node) -> Node:
-        variable = self._next
+        variable = self.next
         if variable.kind != "name" or variable.value in (*_CONSTANTS, "in"):
-            self._refuse_next(f"the name of {name.value}'s variable")
-        self._at += 1
-        self._expect(",", f"after the name of {name.value}'s variable")
+            self.refuse_next(f"the name of {name.value}'s variable")
+        self.at += 1
+        self.expect(",", f"after the name of {name.value}'s variable")
         self._variables.append(variable.value)
         self.slots = max(self.slots, len(self._variables))
-        start = self._at
+        start = self.at
         bodies = self._listed(")")
-        size = self._at - start
+        size = self.at - start
         slot = len(self._variables) - 1
         self._variables.pop()
         counts = MACROS[name.value]
         if len(bodies) + 1 not in counts:
-            wanted = " or ".join(map(str, counts))
+            wanted = _counts(counts)
             raise FlawError(
                 f"{name.value} takes {wanted}, not {len(bodies) + 1} arguments", f"give it {wanted}", at=name.at
             )
-        return macro(name.value, items.at, self._tokens[self._at - 1].end, items, slot, size, bodies)
+        return macro(name.value, items.at, self.done, items, slot, size, bodies)
 
-    def _take(self, sign: str) -> bool:
-        token = self._next
-        if token.kind != "sign" or token.value != sign:
-            return False
-        self._at += 1
-        return True
 
-    def _expect(self, sign: str, why: str) -> None:
-        if not self._take(sign):
-            self._refuse_next(f"{sign} {why}")
-
-    def _refuse_next(self, expected: str) -> NoReturn:
-        token = self._next
-        if token.kind == "end":
-            raise FlawError("it ends too early", f"write {expected}", at=token.at)
-        fix = _MEANT.get(token.value) if token.kind == "name" else None
-        shown = quoted(cut(str(token.value)))
-        raise FlawError(f"{shown} is not expected here", fix or f"write {expected}", at=token.at)
+def _counts(counts: Iterable[int]) -> str:
+    return " or ".join(map(str, counts))
 
 
 def _fix_name(name: str, known: Sequence[str] = ()) -> str:
-    if name in _MEANT:
-        return _MEANT[name]
+    meant = other_word(name)
+    if meant:
+        return meant
     if known:
         return did_you_mean(name, known)
     return f"a path starts with one of: {', '.join(ROOTS)}"
