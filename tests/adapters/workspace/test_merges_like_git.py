@@ -59,6 +59,7 @@ def text(*lines: str) -> tuple[str, bytes]:
 
 LONG = text(*(f"line {number}" for number in range(20)))
 EDITED = (FILE, LONG[1].replace(b"line 7\n", b"seven\n"))
+LARGE = (FILE, b"a line of some length, again and again\n" * 450_000)
 RUN = (EXECUTABLE, LONG[1])
 
 
@@ -96,6 +97,9 @@ DOCUMENTED: dict[str, Difference] = {
     "added alike, modes differ": Difference({}, {"f": LONG}, {"f": RUN}, False, "mode"),
     "added unlike": Difference({}, {"f": LONG}, {"f": EDITED}, False, "text"),
     "binary": Difference({"f": (FILE, b"\0")}, {"f": (FILE, b"\0a")}, {"f": (FILE, b"\0b")}, False, "binary"),
+    "large": Difference(
+        {"f": LARGE}, {"f": (FILE, LARGE[1] + b"x\n")}, {"f": (FILE, b"y\n" + LARGE[1])}, True, "large"
+    ),
     "not UTF-8": Difference(
         {"f": (FILE, b"\xe4\n2\n3\n4\n")},
         {"f": (FILE, b"\xf6\n2\n3\n4\n")},

@@ -6,8 +6,9 @@ mode and body.
 - Changed on one side only, or alike on both: taken.
 - Regular files: the body and the executable bit are merged apart; bodies by lines (`texts`), whole where one is
   binary. Two new files with one path are merged with an empty base.
-- Everything else is a conflict of the whole path: `deleted` (against changed), `symlink`, `binary`, `mode` (two
-  equal new files of which one is executable), and `directory` (a file against files below it).
+- Everything else is a conflict of the whole path: `deleted` (against changed), `symlink`, `binary`, `large` (more
+  bytes than are compared), `mode` (two equal new files of which one is executable), and `directory` (a file against
+  files below it).
 - A rename is a deletion and a new file.
 
 What a conflict takes is the policy's: `fail` and `agent` nothing, `prefer` the side of the step it names where
@@ -24,8 +25,10 @@ is folded in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tenuto.adapters.workspace.clashes import below, clashes
 from tenuto.adapters.workspace.differences import list_changes
@@ -46,8 +49,13 @@ __all__ = ["RULE", "merge_trees"]
 RULE = 2
 """Rule 1, which old records name, took texts that are not UTF-8 for binary ones."""
 
+TEXT_BYTES_MAX = 16 << 20
+"""Longer files are merged as a whole: lines cost many times their bytes in memory."""
+_QUICK_BYTES = 200_000
+
 _OLDER = MergePolicy(kind="older")
 
+Outcome = TypeVar("Outcome")
 Marked = dict[str, tuple[Digest, Sequence[bytes]]]
 """Texts with marked conflicts: their digest, and their lines, each conflict as one."""
 
@@ -152,6 +160,8 @@ class _Fold:
         """The merged body of a regular file; None where a conflict stays open."""
         if base is not None and base.digest in (ours.digest, theirs.digest):
             return theirs if base.digest == ours.digest else ours
+        if max(node.size for node in (base, ours, theirs) if node is not None) > TEXT_BYTES_MAX:
+            return await self._whole(path, "large", base, ours, theirs)
         found = await self.reader.bodies([node.digest for node in (base, ours, theirs) if node is not None])
         old = b"" if base is None else found[base.digest]
         left, right = found[ours.digest], found[theirs.digest]
@@ -178,12 +188,15 @@ class _Fold:
             return mark_conflict(versions, self.judge.decide(path, "text", owners)[1].steps[0], self.judge.step)
 
         known, own = self.marked.get(path, (None, ()))
-        merged, conflicts = merge_lines(
-            split_lines(old),
-            own if known == ours.digest else split_lines(left),
-            split_lines(right),
-            settle,
-            mark if self.judge.policy.kind == "agent" else None,
+        merged, conflicts = await _unblocked(
+            len(left) + len(right),
+            lambda: merge_lines(
+                split_lines(old),
+                own if known == ours.digest else split_lines(left),
+                split_lines(right),
+                settle,
+                mark if self.judge.policy.kind == "agent" else None,
+            ),
         )
         self.conflicts += settled
         if merged is None:
@@ -229,6 +242,11 @@ class _Fold:
     async def _body(self, tree: Digest, path: str) -> bytes | None:
         node = await self.reader.find(tree, path)
         return None if node is None or node.mode in (DIRECTORY, SYMLINK) else await self.reader.body(node.digest)
+
+
+async def _unblocked(size: int, work: Callable[[], Outcome]) -> Outcome:
+    """Do what takes long for long texts, without a stop of everything else."""
+    return work() if size < _QUICK_BYTES else await asyncio.to_thread(work)
 
 
 def _node(entry: TreeEntry | None) -> Node | None:
