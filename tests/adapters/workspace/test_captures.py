@@ -49,11 +49,13 @@ async def test_an_empty_directory_is_the_empty_tree(trees: Trees, tmp_path: Path
     assert await trees.workspace.capture(directory) == EMPTY_TREE
 
 
-NAMES = ["a", "b.log", "c d", "build", "x.py", "#h", "!n", "deep", "[k]", "e\\f"]
+NAMES = ["a", "b.log", "c d", "build", "x.py", "#h", "!n", "deep", "[k]", "e\\f", "é", "-rf", "a\nb", "t "]
 PATTERNS = [
     "*.log", "build/", "/build", "deep/**", "**/x.py", "!b.log", "!x.py", "a", "a/", "deep/a", "/deep/*/a", "?",
     "[a-c]*", "[!a]", "\\#h", "\\!n", "c d", "c d  ", "c\\ d\\ ", "*", "!*/", "!deep", "**", "a/**/b.log", "[[]k]",
     "# comment", "[", "e\\\\f", "dee*/b*", "deep//a", "***", "a**/x.py",
+    "[^]]", "[!a-c]", "[]-a]", "[[:alpha:]]", "[[:foo:]]", "[z-a]", "??", "é", "[é]", "?*?", "/", "!!a", "\\", "t\\ ",
+    "-*", "**/**", "*/*", "a[!x]b",
 ]  # fmt: skip
 
 

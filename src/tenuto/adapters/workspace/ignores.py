@@ -68,9 +68,10 @@ class Rules:
     def below(self, directory: str, rules: Iterable[Rule]) -> Rules:
         """With the rules found in `directory` (`""` or `a/b/`) put on top; the last one that matches decides."""
         own = tuple(reversed(tuple(rules)))
-        return Rules((_Level(len(directory), own), *self._levels)) if own else self
+        return Rules((_Level(len(_as_bytes(directory)), own), *self._levels)) if own else self
 
     def ignored(self, path: str, name: str, *, is_directory: bool) -> bool:
+        path, name = _as_bytes(path), _as_bytes(name)
         for start, rules in self._levels:
             below = path[start:]
             for rule in rules:
@@ -79,9 +80,14 @@ class Rules:
         return False
 
 
+def _as_bytes(text: str) -> str:
+    """A path with a character for each of its bytes: to git's rules, `?` is one byte."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
 def parse_rules(data: bytes) -> list[Rule]:
     """The rules of one file. Lines that git would not match to anything give none."""
-    text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    text = data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
     rules = (_parse(line) for line in text.split("\n"))
     return [rule for rule in rules if rule is not None]
 
