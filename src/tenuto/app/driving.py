@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from tenuto.app.amounts import require_limited
 from tenuto.app.build import Store, build_engine, build_toolbox, choose_sandbox, make_store
-from tenuto.app.config import OPENAI_BASE_URL, Settings
+from tenuto.app.config import Settings
 from tenuto.app.finding import check_run_id, new_run_id, resolve_run
 from tenuto.app.plans import ReadyPlan, check_json_inputs, model_names, plan_directory, ready_plan, tool_modules
+from tenuto.app.providers import require_keys
 from tenuto.core.budget import NOTHING, Amount
 from tenuto.core.events.run import RunStarted
 from tenuto.core.ids import RunId
@@ -97,7 +98,7 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
     await _refuse_existing(store, run)
     check_json_inputs(ready.plan, options.inputs)
     inputs = check_inputs(ready.plan, options.inputs)
-    _require_key(settings, model_names(ready.plan, ready.agents, settings.model))
+    require_keys(settings, model_names(ready.plan, ready.agents, settings.model))
     make_store(store.path)
     engine = await _engine(settings, store, ready)
     try:
@@ -125,17 +126,6 @@ def _require_secrets(settings: Settings, steps: Iterable[Step]) -> None:
         from tenuto.app.secrets import require_secrets
 
         require_secrets(settings, names)
-
-
-def _require_key(settings: Settings, names: Iterable[str]) -> None:
-    """Refuse what the service of OpenAI would refuse at the first call; a compatible server may need no key."""
-    wanted = sorted(name for name in names if name.startswith(("openai:", "openai-responses:")))
-    if wanted and not settings.openai_api_key and settings.openai_base_url.rstrip("/") == OPENAI_BASE_URL:
-        raise UsageError(
-            "OPENAI_API_KEY is not set",
-            where=f"model {wanted[0]}",
-            fix="set it, or set OPENAI_BASE_URL for a compatible server",
-        )
 
 
 async def _engine(settings: Settings, store: Store, ready: ReadyPlan) -> PlanExecutionEngine:

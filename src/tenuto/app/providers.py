@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenuto.adapters.models.names import ModelDirectory, split_name
-from tenuto.app.config import Settings
+from tenuto.app.config import OPENAI_BASE_URL, Settings
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest
 from tenuto.errors import UsageError
 from tenuto.ports.clock import Clock
@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from tenuto.adapters.models.openai import Interface
     from tenuto.runtime.pacing import ProviderLimits
 
-__all__ = ["model_directory", "provider_limits"]
+__all__ = ["KEYS", "model_directory", "provider_limits", "require_keys"]
 
-REMOTE = ("openai", "openai-responses")
-"""Providers behind a network."""
+KEYS = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "google": "GOOGLE_API_KEY",
+    "groq": "GROQ_API_KEY",
+    "mistral": "MISTRAL_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "openai-responses": "OPENAI_API_KEY",
+}
+"""Providers behind a network, and the variables that hold their keys."""
 
 
 class LazyProvider(ModelProvider):
@@ -134,13 +141,39 @@ def model_directory(
 
         return LocalModelAdapter()
 
+    def others(provider: str) -> Callable[[], ModelProvider]:
+        def make() -> ModelProvider:
+            from tenuto.adapters.models.pydantic_ai_adapter import PydanticAIAdapter
+
+            return PydanticAIAdapter(provider, settings.variables.get(KEYS[provider], ""), clock=clock)
+
+        return make
+
     makers = {"local": local, "mock": mock, "openai": openai, "openai-responses": responses, "scripted": scripted}
+    makers |= {name: others(name) for name in KEYS.keys() - makers.keys()}
     providers: dict[str, ModelProvider] = {name: LazyProvider(make) for name, make in makers.items()}
     return ModelDirectory({**providers, "replay": ByModel(recorded)}, settings.prices)
+
+
+def require_keys(settings: Settings, names: Iterable[str]) -> None:
+    """Refuse what a provider would refuse at the first call. A server that is only compatible may need no key."""
+    for name in sorted(names):
+        provider = name.partition(":")[0]
+        variable = KEYS.get(provider)
+        if variable is None or settings.variables.get(variable):
+            continue
+        if variable != "OPENAI_API_KEY":
+            raise UsageError(f"{variable} is not set", where=f"model {name}", fix="set it")
+        if settings.openai_base_url.rstrip("/") == OPENAI_BASE_URL:
+            raise UsageError(
+                "OPENAI_API_KEY is not set",
+                where=f"model {name}",
+                fix="set it, or set OPENAI_BASE_URL for a compatible server",
+            )
 
 
 def provider_limits(settings: Settings) -> Mapping[str, ProviderLimits]:
     """How fast providers may be asked: as declared; those behind a network rest after failures in any case."""
     from tenuto.runtime.pacing import ProviderLimits
 
-    return {**dict.fromkeys(REMOTE, ProviderLimits()), **settings.providers}
+    return {**dict.fromkeys(KEYS, ProviderLimits()), **settings.providers}

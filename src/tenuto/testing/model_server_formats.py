@@ -115,6 +115,7 @@ def _completion(request: ModelRequest, reply: ModelReply) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{request.fingerprint[:12]}",
         "object": "chat.completion",
+        "created": 1_767_225_600,
         "model": request.config.model.removeprefix("mock:"),
         "system_fingerprint": "counting-server",
         "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
@@ -127,7 +128,10 @@ def _completion(request: ModelRequest, reply: ModelReply) -> dict[str, Any]:
 
 
 def _chunks(whole: dict[str, Any], asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    shared = {**{key: whole[key] for key in ("id", "model", "system_fingerprint")}, "object": "chat.completion.chunk"}
+    shared = {
+        **{key: whole[key] for key in ("id", "created", "model", "system_fingerprint")},
+        "object": "chat.completion.chunk",
+    }
     choice = whole["choices"][0]
     message = choice["message"]
 
@@ -228,8 +232,10 @@ def _response_events(whole: dict[str, Any], _: Mapping[str, Any]) -> Iterator[di
     yield {"type": f"response.{whole['status']}", "response": whole}
 
 
+_CHAT = Interface(_chat_request, _completion, _chunks, b"data: [DONE]\n\n")
 INTERFACES = {
-    "/v1/chat/completions": Interface(_chat_request, _completion, _chunks, b"data: [DONE]\n\n"),
+    "/v1/chat/completions": _CHAT,
+    "/openai/v1/chat/completions": _CHAT,  # where Groq has it
     "/v1/responses": Interface(_responses_request, _response, _response_events),
 }
 """By path."""
