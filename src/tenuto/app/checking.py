@@ -11,8 +11,12 @@ import msgspec
 from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.programs import PythonPrograms
 from tenuto.app.config import Settings
+from tenuto.app.forecast import Forecast, forecast
+from tenuto.app.locking import Move, lock_path, locked, moves, read_lock_file
+from tenuto.app.nouns import counted
 from tenuto.app.plans import ReadyPlan, programs_of, ready_plan
 from tenuto.app.providers import model_directory
+from tenuto.core.ids import Digest
 from tenuto.core.models import ModelProfile
 from tenuto.core.plan import Lock, Registry, every_step
 from tenuto.core.pricing import unknown_prices
@@ -29,6 +33,23 @@ class CheckedPlan:
     path: Path
     ready: ReadyPlan
     profiles: dict[str, ModelProfile]
+    spec: RunSpec
+
+    @property
+    def lock(self) -> Path:
+        """Where the plan's lock is, if there is one."""
+        return lock_path(self.path)
+
+    @property
+    def moved(self) -> list[Move] | None:
+        """What is not as it was locked; None where nothing was."""
+        recorded = read_lock_file(self.lock)
+        return None if recorded is None else moves(recorded, locked(self.ready, self.spec), self.ready)
+
+    @property
+    def forecast(self) -> Forecast:
+        """What the plan could spend at most."""
+        return forecast(self.spec)
 
     def object(self) -> dict[str, Any]:
         """As `--json` shows it."""
@@ -51,20 +72,29 @@ class CheckedPlan:
                 }
                 for name, profile in self.profiles.items()
             ],
+            "forecast": msgspec.to_builtins(self.forecast),
+            "lock": str(self.lock) if (moved := self.moved) is not None else None,
+            "moved": msgspec.to_builtins(moved or []),
         }
 
     def lines(self) -> list[str]:
-        """As people read it."""
+        """What it is and how it is run, as people read it."""
         plan = self.ready.plan
         needed = [name for name, spec in plan.inputs.items() if spec.default is None]
         models = ", ".join(f"{name} ({profile.grade})" for name, profile in self.profiles.items())
         lines = [
-            f"ok: {self.path}: {plan.name}, {len(plan.steps)} steps, {len(self.ready.agents)} agents, models {models}"
+            f"ok: {self.path}: {plan.name}, {counted(len(plan.steps), 'step')}, "
+            f"{counted(len(self.ready.agents), 'agent')}, models {models}"
         ]
         if needed:
             lines.append(f"  needs inputs: {', '.join(needed)}")
-        given = "".join(f" --input {name}=..." for name in needed)
-        return [*lines, f"  tenuto run {self.path}{given}"]
+        return lines
+
+    @property
+    def command(self) -> str:
+        """The command that runs it."""
+        needed = [name for name, spec in self.ready.plan.inputs.items() if spec.default is None]
+        return f"tenuto run {self.path}" + "".join(f" --input {name}=..." for name in needed)
 
 
 async def check_plan(settings: Settings, path: Path, repository: Path) -> CheckedPlan:
@@ -72,9 +102,10 @@ async def check_plan(settings: Settings, path: Path, repository: Path) -> Checke
     ready = await ready_plan(path, repository, sandbox=None, need_sandbox=False, secrets=settings.secrets)
     problems: list[InvalidPlanError] = []
     programs = PythonPrograms([ready.directory])
+    code: dict[str, Digest] = {}
     for step, target in programs_of(ready.plan):
         try:
-            programs.load(target)
+            code[step] = programs.load(target).code
         except UsageError as error:
             problems.append(_problem(ready, f"steps.{step}.uses", error))
     profiles: dict[str, ModelProfile] = {}
@@ -87,12 +118,14 @@ async def check_plan(settings: Settings, path: Path, repository: Path) -> Checke
             profiles[name] = directory.profile(name)
         except UsageError as error:
             problems.append(_problem(ready, part, error))
-    spec = RunSpec(ready.plan, Registry(agents=dict(ready.agents)), Lock(model=settings.model))
+    profiles = dict(sorted(profiles.items()))
+    registry = Registry(agents=dict(ready.agents), tools={spec.name: spec for spec in ready.tools.specs()})
+    spec = RunSpec(ready.plan, registry, Lock(code=code, model=settings.model, profiles=profiles))
     problems.extend(_problem(ready, "budget", refusal) for refusal in unknown_prices(spec, profiles))
     if problems:
         first = problems[0]
         raise InvalidPlanError(first.what, where=first.where, fix=first.fix, others=problems[1:])
-    return CheckedPlan(path=path, ready=ready, profiles=dict(sorted(profiles.items())))
+    return CheckedPlan(path=path, ready=ready, profiles=profiles, spec=spec)
 
 
 def _models(ready: ReadyPlan, override: str | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from tenuto.adapters.stores.sqlite_reader import Reader
 from tenuto.app.build import has_journal, open_store
 from tenuto.app.config import OPENAI_BASE_URL, Settings
 from tenuto.app.doctor_findings import Finding
-from tenuto.app.wording import counted
+from tenuto.app.nouns import counted
 from tenuto.errors import TenutoError
 
 __all__ = ["completion", "disk", "model_endpoint", "store"]

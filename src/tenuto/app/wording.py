@@ -1,4 +1,4 @@
-"""Events in words, as `logs` says them; and numbers with their nouns."""
+"""Events in words, as `logs` says them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from tenuto.app.nouns import counted
 from tenuto.app.timeline import Timeline
 from tenuto.core.content import Content
 from tenuto.core.events import Event
@@ -41,18 +42,10 @@ from tenuto.core.events.step import (
 )
 from tenuto.core.frames import read_reply
 
-__all__ = ["counted", "in_words", "short_model"]
+__all__ = ["in_words", "short_model"]
 
 ARGUMENTS_MAX = 200
 _WORDS = re.compile(r"(?<!^)(?=[A-Z])")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 step`, `2 steps`, `1,200 records`; `2 tries`."""
-    if number == 1:
-        return f"1 {noun}"
-    many = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
-    return f"{number:,} {many}"
 
 
 def short_model(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from tenuto.app.wording import counted
+from tenuto.app.nouns import counted
 
 __all__ = [
     "NAMES",

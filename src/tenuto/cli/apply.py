@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
@@ -82,7 +83,7 @@ def _lines(applied: AppliedRun) -> list[str]:
     match done.status:
         case "applied":
             again = " (an interrupted apply was finished)" if applied.resumed else ""
-            lines = [f"applied: {applied.run} to {target}, {len(done.changes)} files{again}"]
+            lines = [f"applied: {applied.run} to {target}, {counted(len(done.changes), 'file')}{again}"]
             commit = getattr(done, "commit", None)
             lines += [f"  commit {commit}"] if commit else []
         case "unchanged":
@@ -94,7 +95,7 @@ def _lines(applied: AppliedRun) -> list[str]:
                 return [*lines, "  the branch's own history changed the same lines: commit or rebase first"]
             return [*lines, f"  commit or stash your changes, or: tenuto apply {applied.run} --branch NAME"]
         case _:
-            lines = [f"{len(done.foreign)} files changed since the run started; nothing was done. A merge would do:"]
+            lines = [f"{counted(len(done.foreign), 'file')} changed meanwhile; nothing was done. A merge would do:"]
     lines += [f"  {_kind(change):<8} {change.path}" for change in done.changes[:SHOWN_MAX]]
     if len(done.changes) > SHOWN_MAX:
         lines.append(f"  ... and {len(done.changes) - SHOWN_MAX} more")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 
 from tenuto.cli.completing import complete_plans
-from tenuto.cli.options import settings_for, shared_options
+from tenuto.cli.options import examples, settings_for, shared_options
 from tenuto.cli.output import print_json, say
 
 __all__ = ["command"]
 
 
-@click.command("check", short_help="Check a plan and all it names.")
+@click.command(
+    "check",
+    short_help="Check a plan and all it names.",
+    epilog=examples("tenuto check hello.plan.yaml", "tenuto check hello.plan.yaml --model local: --json"),
+)
 @click.argument("plan", shell_complete=complete_plans)
 @click.option("--repo", default=".", metavar="DIR", help="The repository (default: here).")
 @click.option("--model", metavar="NAME", help="As for `tenuto run`.")
@@ -22,13 +25,31 @@ __all__ = ["command"]
 def command(plan: str, repo: str, model: str | None, as_json: bool) -> None:
     """Check PLAN without running it: its keys, its steps, and the agents, tools, programs and models it names.
 
+    Says what it could spend at most, and what moved against its lock where it has one (`tenuto lock`).
+
     Exit 2 with every problem found and its place.
     """
+    import asyncio
+
     from tenuto.app.checking import check_plan
 
-    found = asyncio.run(check_plan(settings_for(repo, model=model), Path(plan), Path(repo)))
+    settings = settings_for(repo, model=model)
+    found = asyncio.run(check_plan(settings, Path(plan), Path(repo)))
     if as_json:
         print_json(found.object())
         return
+    from tenuto.cli.forecast_table import forecast_lines
+    from tenuto.cli.lock import move_lines
+    from tenuto.cli.screen import screen_of
+
     for line in found.lines():
         say(line)
+    screen = screen_of(settings.variables)
+    screen.show(forecast_lines(found.forecast, screen.width))
+    moved = found.moved
+    if moved:
+        say(f"not as in {found.lock}:")
+        for line in move_lines(moved):
+            say(f"  {line}")
+        say(f"  tenuto lock {plan}   # to take that over")
+    say(f"  {found.command}")

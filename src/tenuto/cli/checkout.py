@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs, complete_steps
 from tenuto.cli.options import shared_options, with_store
 from tenuto.cli.output import print_json, say
@@ -55,4 +56,4 @@ def command(run: str, places: tuple[str, ...], store: str | None, as_json: bool)
         )
         return
     whose = f"the end of {done.run}" if done.step == "end" else f"{done.step} of {done.run}"
-    say(f"checked out: {whose} ({done.status}) to {done.directory}, {done.files} files")
+    say(f"checked out: {whose} ({done.status}) to {done.directory}, {counted(done.files, 'file')}")

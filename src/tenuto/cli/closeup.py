@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tenuto.app.looking import Changed, LookedAtCall, LookedAtStep, SeenCall, value_of
-from tenuto.app.wording import counted, short_model
+from tenuto.app.nouns import counted
+from tenuto.app.wording import short_model
 from tenuto.cli.amounts import counted_amount, shown_money, shown_short_time, shown_when
 from tenuto.cli.picture import field_lines, quoted
 from tenuto.cli.screen import Line, Span, folded, plain

@@ -54,7 +54,7 @@ def _lines(finding: Finding, width: int | None) -> Iterator[Line]:
 
 
 def _say_sum(findings: list[Finding], *, well: bool) -> None:
-    from tenuto.app.wording import counted
+    from tenuto.app.nouns import counted
 
     lacking = sum(not finding.ok for finding in findings)
     if not lacking:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from tenuto.app.wording import counted
+from tenuto.app.nouns import counted
 from tenuto.cli.bars import budget_lines
 from tenuto.cli.output import printable
 from tenuto.cli.waiting import SIGNS, calls_by_step, doing

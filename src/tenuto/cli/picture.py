@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenuto.app.looking import SeenRun
+from tenuto.app.nouns import counted
 from tenuto.app.plans import PLAN_PLACE
-from tenuto.app.wording import counted
 from tenuto.cli.amounts import shown_short_time, shown_when
 from tenuto.cli.bars import budget_lines
 from tenuto.cli.closing import next_commands

@@ -23,6 +23,7 @@ VERBS = {
     "demo": "See it work: run a team, kill it, resume it, replay it",
     "init": "Write a first plan with its agents",
     "check": "Check a plan and all it names, without running it",
+    "lock": "Write down what a plan resolves to, or say what moved",
     "run": "Run a plan over a repository",
     "resume": "Continue a run after a crash, a stop or a decision",
     "replay": "Prove a run: recompute it from its record, offline",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
@@ -68,7 +69,7 @@ def _show(report: ReplayReport, against: str | None) -> None:
             say(line)
         return
     same = "identical" if against is None else f"what {against} holds now would do the same"
-    say(f"{same}: {report.run}, {report.events} records, journal {report.journal_digest}")
+    say(f"{same}: {report.run}, {counted(report.events, 'record')}, journal {report.journal_digest}")
     if report.unchecked:
         say(f"not checked, because their code is not here: {', '.join(report.unchecked)}")
 

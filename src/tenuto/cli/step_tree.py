@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from tenuto.app.looking import SeenRun
+from tenuto.app.nouns import counted
 from tenuto.app.plans import PLAN_PLACE
-from tenuto.app.wording import counted, short_model
+from tenuto.app.wording import short_model
 from tenuto.cli.amounts import shown_money, shown_short_time
 from tenuto.cli.screen import Line, Span, cells, fitted, folded
 from tenuto.cli.waiting import SIGNS, calls_by_step, doing

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import shared_options, with_store
 from tenuto.cli.output import print_json, say
@@ -33,4 +34,5 @@ def command(run: str, head: str | None, store: str | None, as_json: bool) -> Non
     if as_json:
         print_json(report._asdict())
         return
-    say(f"whole: {report.run}, {report.records} records, {report.bodies} bodies, journal {report.journal_digest}")
+    sizes = f"{counted(report.records, 'record')}, {counted(report.bodies, 'body')}"
+    say(f"whole: {report.run}, {sizes}, journal {report.journal_digest}")
