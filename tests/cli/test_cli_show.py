@@ -76,14 +76,14 @@ def test_a_step_has_its_prompts_replies_tool_calls_and_files(tenuto: Tenuto, wor
     found = tenuto("show", work, "look", "--json").object
     first, tool, last = found["calls"]
     assert [m["text"].strip() for m in first["messages"]] == ["You are a scout.", "Look around, please"]
-    assert tool["name"] == first["tool_calls"][0]["name"] == "list_files"
+    assert tool["name"] == first["tool_calls"][0]["name"]
     assert tool["arguments"] == first["tool_calls"][0]["arguments"]
     assert tool["result"]
     assert last["messages"] == [], "what the call before was given is not told again"
     assert last["text"] == found["output"]
     shown = tenuto("show", work, "look").out
     assert "│ Look around, please" in shown
-    assert "wants list_files" in shown
+    assert f"wants {tool['name']}" in shown
 
     changed = tenuto("show", work, "write", "--json").object["changed"]
     assert changed["files"] == [["new.txt", "added"], ["readme.txt", "changed"]]
@@ -108,7 +108,7 @@ def test_a_call_has_the_whole_conversation(tenuto: Tenuto, work: str) -> None:
     assert call["config"]["model"] == PRICED
     shown = tenuto("show", work, f"{work}/look/1/2").out
     assert "temperature 0, top_p 1" in shown
-    assert "tool (list_files)" in shown
+    assert f"tool ({call['messages'][3]['tool_name']})" in shown
 
 
 def test_unknown_parts_are_refused_with_the_nearest(tenuto: Tenuto, work: str) -> None:

@@ -29,8 +29,10 @@ from tenuto.core.events.call import (
     ToolReturned,
     TreesMerged,
 )
+from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
+from tenuto.core.events.plan import PlanLoaded
 from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
-from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunResumed, RunStarted
+from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
 from tenuto.core.events.step import (
     AttemptFailed,
     StepCancelled,
@@ -88,7 +90,7 @@ def _words(event: Event, timeline: Timeline) -> str:
         case StepCancelled():
             return "cancelled"
         case _:
-            return _run_words(event, timeline) or _rare_words(event)
+            return _run_words(event, timeline) or _decision_words(event) or _rare_words(event)
 
 
 def _run_words(event: Event, timeline: Timeline) -> str:
@@ -105,6 +107,22 @@ def _run_words(event: Event, timeline: Timeline) -> str:
             return f"exhausted: the {why} is used up"
         case RunEnded(status=status, error=error):
             return f"run ended: {status}" + (f": {error}" if error else "")
+        case _:
+            return ""
+
+
+def _decision_words(event: Event) -> str:
+    """What people and plans decided while the run went on."""
+    match event:
+        case RunPaused(who=who):
+            return "paused" + (f" by {who}" if who else "")
+        case ApprovalRequested(question=question):
+            return f"asks a person: {_body(question)}"
+        case ApprovalAnswered(approved=approved, who=who, note=note):
+            by = (f" by {who}" if who else "") + (f": {note}" if note else "")
+            return ("approved" if approved else "rejected") + by
+        case PlanLoaded(errors=errors):
+            return f"the plan is refused: {errors[0]}" if errors else "the plan is taken"
         case _:
             return ""
 

@@ -10,7 +10,7 @@ from tenuto.core.problems import shorten
 from tenuto.core.report import budget_report, status_of
 from tenuto.core.state import ExecutionState
 
-__all__ = ["closing_lines", "next_commands"]
+__all__ = ["closing_lines", "next_commands", "questions"]
 
 
 WAITING_SHOWN = 6
@@ -28,7 +28,7 @@ def closing_lines(state: ExecutionState, flag: str) -> list[str]:
     elif state.why:
         lines.append(f"  {state.why}")
     if status == "waiting":
-        lines += [f"  {line}" for line in _questions(state)]
+        lines += [f"  {line}" for line in questions(state)]
     doubtful = len(report["in_doubt"])
     if doubtful:
         is_in_doubt = (
@@ -38,7 +38,7 @@ def closing_lines(state: ExecutionState, flag: str) -> list[str]:
     return lines + [f"  {command}" for command in next_commands(state, flag)]
 
 
-def _questions(state: ExecutionState) -> list[str]:
+def questions(state: ExecutionState) -> list[str]:
     """What people are asked, with what they are shown."""
     lines: list[str] = []
     for call in sorted((c for c in state.calls.values() if c.status == "asked"), key=lambda c: c.order)[

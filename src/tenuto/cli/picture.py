@@ -9,7 +9,7 @@ from tenuto.app.nouns import counted
 from tenuto.app.plans import PLAN_PLACE
 from tenuto.cli.amounts import shown_short_time, shown_when
 from tenuto.cli.bars import budget_lines
-from tenuto.cli.closing import next_commands
+from tenuto.cli.closing import next_commands, questions
 from tenuto.cli.screen import Line, Span, fitted, folded, plain
 from tenuto.cli.step_tree import step_lines
 from tenuto.core.canonical import canonical
@@ -48,6 +48,11 @@ def picture(seen: SeenRun, flag: str, width: int | None) -> Iterator[Line]:
         yield ()
         question = f"Did {', '.join(doubtful)} happen? Look outside, then say --done or --not-done."
         yield from (plain(line, "odd") for line in folded(question, width))
+    asked = questions(state) if shown.status == "waiting" else []
+    if asked:
+        yield ()
+        for text in asked:
+            yield from (plain(line, "odd") for line in folded(text, width))
     commands = [] if shown.owned else list(_commands(state, flag))
     if shown.owned:
         commands = [f"tenuto logs -f {state.run}{flag}"]
