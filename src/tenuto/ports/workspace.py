@@ -104,7 +104,9 @@ class Workspace(Protocol):
         ...
 
     async def merge(self, plan: MergePlan) -> MergedTree:
-        """Merge as `plan` says. Same plan and trees, same outcome, on every machine."""
+        """Merge as `plan` says, and narrow what comes of it where it has `reads`.
+
+        Same plan and trees, same outcome, on every machine."""
         ...
 
     async def unresolved(self, tree: Digest, merged: MergedTree) -> Sequence[str]:

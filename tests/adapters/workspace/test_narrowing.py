@@ -89,6 +89,20 @@ async def widened(trees: Trees, globs: Sequence[str], made: Files) -> MergedTree
     return await trees.workspace.merge(MergePlan(step="before", tree=whole, others=(other,)))
 
 
+async def test_a_merge_gives_the_part_that_was_asked_for_and_the_whole(trees: Trees) -> None:
+    base, ours = await trees.make({"docs/a.md": b"a", "x": b"x"}), await trees.make({"docs/a.md": b"A", "x": b"x"})
+    theirs = await trees.make({"docs/a.md": b"a", "docs/b.md": b"b", "x": b"X"})
+    other = TreeToMerge(base=base, step="b", tree=theirs)
+    both = await trees.workspace.merge(MergePlan(step="a", tree=ours, others=(other,), reads=("docs/",)))
+    assert both == MergedTree(
+        rule=RULE,
+        tree=await trees.make({"docs/a.md": b"A", "docs/b.md": b"b"}),
+        whole=await trees.make({"docs/a.md": b"A", "docs/b.md": b"b", "x": b"X"}),
+    )
+    alone = await trees.workspace.merge(MergePlan(step="a", tree=base, others=(), reads=("x",)))
+    assert alone == MergedTree(rule=RULE, tree=await trees.make({"x": b"x"}), whole=base)
+
+
 async def test_what_a_step_made_of_a_narrow_tree_comes_back_into_the_whole_one(trees: Trees) -> None:
     made = {path: WHOLE[path] for path in (*ALWAYS, "docs/a.md", "docs/deep/c.png")}
     made |= {"docs/a.md": b"A", "out/new.md": b"new"}

@@ -35,6 +35,7 @@ from tenuto.adapters.workspace.differences import list_changes
 from tenuto.adapters.workspace.judging import Judge
 from tenuto.adapters.workspace.lines import split_lines
 from tenuto.adapters.workspace.marking import mark_conflict
+from tenuto.adapters.workspace.narrowing import narrow_tree
 from tenuto.adapters.workspace.overlay import TreeOverlay
 from tenuto.adapters.workspace.texts import Region, Side, Versions, is_text, merge_lines, touches
 from tenuto.adapters.workspace.trees import DIRECTORY, FILE, SYMLINK, Node, TreeReader
@@ -84,8 +85,13 @@ async def _merge(reader: TreeReader, plan: MergePlan, policy: MergePolicy) -> Me
         conflicts += sorted(fold.conflicts, key=lambda conflict: (conflict.path, conflict.steps))
         whole = whole and not fold.open
         earlier.append((other.step, other.tree))
-    left = ours if policy.kind == "agent" and not whole else None
-    return MergedTree(conflicts=tuple(conflicts), marked=left, rule=RULE, tree=ours if whole else None)
+    found = tuple(conflicts)
+    if not whole:
+        return MergedTree(conflicts=found, marked=ours if policy.kind == "agent" else None, rule=RULE)
+    if plan.reads:
+        part = await narrow_tree(reader, ours, plan.reads)
+        return MergedTree(conflicts=found, rule=RULE, tree=part, whole=ours)
+    return MergedTree(conflicts=found, rule=RULE, tree=ours)
 
 
 @dataclass(slots=True)
