@@ -8,8 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from tenuto.adapters.workspace.apply_branch import AppliedBranch, BranchCommit, apply_to_branch
+from tenuto.adapters.workspace.apply_branch import AppliedBranch, apply_to_branch
 from tenuto.adapters.workspace.apply_directory import Applied, apply_to_directory
+from tenuto.adapters.workspace.branch_commit import BranchCommit
 from tenuto.adapters.workspace.comparing import Result
 from tenuto.app.build import Store, open_workspace
 from tenuto.app.config import Settings

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.adapters.workspace.apply_branch import AppliedBranch, BranchCommit, apply_to_branch
+from tenuto.adapters.workspace.apply_branch import AppliedBranch, apply_to_branch
+from tenuto.adapters.workspace.branch_commit import BranchCommit
 from tenuto.adapters.workspace.comparing import Result
 from tenuto.adapters.workspace.trees import EXECUTABLE, SYMLINK
 from tenuto.core.ids import Digest, RunId
@@ -346,3 +347,22 @@ async def test_hooks_do_not_run(trees: Trees, tmp_path: Path) -> None:
     tree = await edited(trees, base, {"a": b"b"})
     assert (await apply(trees, repository, Result(base=base, head=head, run=RunId("r1"), tree=tree))).commit
     assert not await asyncio.to_thread((tmp_path / "ran").exists)
+
+
+async def test_new_files_that_ignore_files_name_are_not_committed(trees: Trees, tmp_path: Path) -> None:
+    """A step may keep installed packages for the next one; nobody wants them in the history."""
+    repository = Repository(tmp_path / "repo")
+    repository.write(_gitignore="deps/\n*.log\n", a_txt="a\n", kept_log="forced\n")
+    repository.git("add", "-f", "kept.log")
+    head = repository.commit()
+    base = await trees.workspace.capture(repository.directory)
+    files = {".gitignore": b"deps/\n*.log\n/new\n", "deps/x": b"x", "deps/y.log": b"y", "new": b"n", "b": b"b"}
+    tree = await edited(trees, base, files)
+    applied = await apply(trees, repository, Result(base=base, head=head, run=RunId("r1"), tree=tree))
+    assert [change.path for change in applied.changes] == [".gitignore", "b"]
+    assert repository.on("tenuto/r1") == {
+        ".gitignore": "100644 deps/\n*.log\n/new\n",
+        "a.txt": "100644 a\n",
+        "b": "100644 b",
+        "kept.log": "100644 forced\n",
+    }

@@ -6,7 +6,9 @@ import asyncio
 import os
 import random
 import socket
+import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,11 +126,35 @@ def a_socket(path: Path) -> None:
         bound.bind(os.path.relpath(path))
 
 
+def a_submodule(path: Path) -> None:
+    path.mkdir()
+    (path / ".git").write_text("gitdir: ../.git/modules/x\n")
+
+
+def a_device(path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("devices cannot be made here")
+
+
+def a_sparse_file(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
 Hindrance = Callable[[Path], object]
 HINDRANCES: dict[str, tuple[Hindrance, str]] = {
     "socket": (a_socket, "x: is a socket, not a file; remove it or add it to .tenutoignore"),
     "pipe": (os.mkfifo, "x: is a named pipe, not a file"),
     "repository": (lambda path: (path / ".git").mkdir(parents=True), "x: is a nested git repository or a submodule"),
+    "submodule": (a_submodule, "x: is a nested git repository or a submodule; remove it or add it to .tenutoignore"),
+    "device": (a_device, "x: is a device, not a file"),
+    "deep repository": (
+        lambda path: (path / "y/z/.git").mkdir(parents=True),
+        "x/y/z: is a nested git repository or a submodule",
+    ),
+    "sparse": (a_sparse_file, "x: is larger than 1 MiB (1099511627776 bytes)"),
     "bytes": (
         lambda path: Path(os.fsdecode(bytes(path) + b"\xff")).write_bytes(b""),
         "x\\xff: has a name that is not UTF-8",
@@ -152,6 +178,51 @@ async def test_what_cannot_be_in_a_tree_is_named(trees: Trees, tmp_path: Path, h
         await workspace.capture(directory)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("rules", ["x", "x/", "/x/y", "*"])
+async def test_a_nested_repository_that_is_ignored_is_left_out(trees: Trees, tmp_path: Path, rules: str) -> None:
+    directory = tmp_path / "repo"
+    materialise(
+        directory, {"x/y/.git/HEAD": b"", "x/y/f": b"", ".tenutoignore": f"{rules}\n!/a\n".encode(), "a": b""}
+    )
+    tree = await trees.workspace.capture(directory)
+    found = {entry.path for entry in await trees.workspace.entries(tree)}
+    assert found - {".tenutoignore"} == {"a"}
+
+
+LARGE = """
+import asyncio, pathlib, resource, sys
+from tenuto.adapters.stores.files import FileArtifactStore
+from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+async def main(place):
+    workspace = TreeWorkspace(FileArtifactStore(place / "store"), place / "pool")
+    before = peak()
+    tree = await workspace.capture(place / "repo")
+    lent = await workspace.directory(tree)
+    with (lent.path / "large").open("ab") as file:
+        file.write(b"more")
+    changed = await lent.capture()
+    await lent.close()
+    await workspace.check_out(changed, place / "out")
+    await workspace.close()
+    print(peak() - before)
+
+asyncio.run(main(pathlib.Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.battery
+def test_a_file_of_100_mib_takes_little_more_than_itself_in_memory(tmp_path: Path) -> None:
+    materialise(tmp_path / "repo", {"large": random.Random(1).randbytes(100 << 20)})
+    asked = [sys.executable, "-W", "error::EncodingWarning", "-c", LARGE, str(tmp_path)]
+    done = subprocess.run(asked, capture_output=True, check=True)
+    assert (tmp_path / "out/large").stat().st_size == (100 << 20) + 4
+    assert int(done.stdout) < 250, "MiB"
 
 
 async def test_a_directory_that_is_none_is_named(trees: Trees, tmp_path: Path) -> None:

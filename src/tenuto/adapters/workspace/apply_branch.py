@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tenuto.adapters.workspace.branch_commit import BranchCommit, people_of
 from tenuto.adapters.workspace.commit_tree import tree_of_commit
 from tenuto.adapters.workspace.comparing import Comparison, Result, capture_now, compare_tree
 from tenuto.adapters.workspace.git import Git, read_head
@@ -27,24 +28,9 @@ from tenuto.core.merging import MergeConflict
 from tenuto.errors import RefusedRequestError, StorageError, UsageError
 from tenuto.ports.workspace import FileChange
 
-__all__ = ["AppliedBranch", "BranchCommit", "apply_to_branch"]
+__all__ = ["AppliedBranch", "apply_to_branch"]
 
-_IDENTITY = ("tenuto", "tenuto@localhost")
 _SUBMODULE = b"160000"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BranchCommit:
-    """What the commit on the new branch says. `at_s`: seconds since 1970, UTC, for author and committer.
-
-    `identity`: name and address; None = git's own of this repository, or tenuto's where it has none. With equal
-    fields, trees and parent the commit has an equal id.
-    """
-
-    at_s: int
-    branch: str
-    identity: tuple[str, str] | None = None
-    message: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +80,8 @@ async def apply_to_branch(
     differ; but the result as it is where the directory still, or by now, holds the files of the start or the end.
     What was changed and not committed since the start is left out. Files of the parent that no capture holds (those
     that are ignored although git tracks them, submodules, those outside a sparse checkout, and everything outside
-    the directory) are kept. Attributes and filters of the repository hold, as for `git add`.
+    the directory) are kept; new ones that ignore files name are left out. Attributes and filters of the repository
+    hold, as for `git add`.
 
     UsageError where HEAD moved and the files cannot be captured, where the directory is in no repository, or where
     the branch's name is none; RefusedRequestError where the branch exists; StorageError where git fails.
@@ -114,12 +101,13 @@ async def apply_to_branch(
     )
     if found.foreign and not merge:
         return seen
-    made = await _tree(workspace, repository, found.head, found.now, found.target)
+    made, out = await _tree(workspace, repository, found.head, found.now, found.target)
+    changes = tuple(change for change in changes if repository.prefix + change.path not in out)
     if found.head is not None and made == await git.line("rev-parse", f"{found.head}^{{tree}}"):
         return AppliedBranch(
             status="unchanged", foreign=found.foreign, head_moved=found.head_moved, tree=found.target
         )
-    people = _people(commit, commit.identity or await _identity(git))
+    people = await people_of(commit, git)
     parents = () if found.head is None else ("-p", found.head)
     new = await git.line("commit-tree", made, *parents, given=commit.message.encode(), variables=people)
     try:
@@ -186,9 +174,13 @@ async def _free(repository: _Repository, branch: str) -> str:
 
 async def _tree(
     workspace: TreeWorkspace, repository: _Repository, parent: str | None, now: Digest, target: Digest
-) -> str:
-    """git's tree of the parent with `target` in place of what a capture of the directory could hold."""
+) -> tuple[str, Set[str]]:
+    """git's tree of the parent with `target` in place of what a capture of the directory could hold.
+
+    And the files of `target` that are not in it: new ones that ignore files name.
+    """
     prefix = repository.prefix
+    left_out = await LeftOut.of(workspace, repository.directory, target, prefix)
     whole = await workspace.graft(prefix, target)
     wanted = {entry.path for entry in await workspace.entries(whole)}
     lent = await workspace.directory(whole)
@@ -202,12 +194,16 @@ async def _tree(
             git = Git(lent.path, repository.git.environment)
             if parent is not None:
                 await git.run("read-tree", parent, variables=variables)
+            committed = await git.run("ls-files", "-z", variables=variables)
+            known = {name.decode("utf-8", "surrogateescape") for name in committed.split(b"\0")}
+            out = {path for path in wanted if path not in known and left_out.holds(path)}
+            wanted -= out
             gone = await _gone(workspace, repository, git, now, wanted, variables)
             remove = ("update-index", "-z", "--force-remove", "--stdin")
             await git.run(*remove, given=_listed(gone), variables=variables)
             add = ("update-index", "-z", "--add", "--replace", "--stdin")
             await git.run(*add, given=_listed(wanted), variables=variables)
-            return await git.line("write-tree", variables=variables)
+            return await git.line("write-tree", variables=variables), out
     finally:
         await lent.close()
 
@@ -241,19 +237,6 @@ async def _outside_sparse_checkout(repository: _Repository) -> set[str]:
     """Tracked files that git leaves out of the working tree; asked of the user's index, which is only read."""
     listed = await repository.git.run("ls-files", "-z", "-t", "--full-name")
     return {line[2:].decode("utf-8", "surrogateescape") for line in listed.split(b"\0") if line.startswith(b"S ")}
-
-
-def _people(commit: BranchCommit, identity: tuple[str, str]) -> Mapping[str, str]:
-    parts = (("NAME", identity[0]), ("EMAIL", identity[1]), ("DATE", f"{commit.at_s} +0000"))
-    return {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in parts}
-
-
-async def _identity(git: Git) -> tuple[str, str]:
-    name = await git.ask("config", "user.name")
-    address = await git.ask("config", "user.email")
-    if not name or not address:
-        return _IDENTITY
-    return name.decode("utf-8", "replace").strip(), address.decode("utf-8", "replace").strip()
 
 
 def _listed(paths: set[str]) -> bytes:

@@ -21,6 +21,8 @@ _TEXT_BYTES_MAX = 16 << 20
 """Longer bodies are written whole, as binary ones are."""
 _NULL = "0" * 40
 _BATCH = 64
+_LINES = 1_000
+"""Lines of a binary body that are put together at once."""
 _QUOTED = re.compile(rb'["\\\x00-\x1f\x7f-\xff]')
 _SHORT = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 11: b"\\v", 12: b"\\f", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
 
@@ -122,11 +124,15 @@ def _literal(data: bytes) -> Iterator[bytes]:
     """A whole body: zlib, then base 85 in lines of up to 52 bytes, each led by its length."""
     yield b"literal %d\n" % len(data)
     packed = _stored(data)
-    for at in range(0, len(packed), 52):
-        part = packed[at : at + 52]
-        length = len(part) + 64 if len(part) <= 26 else len(part) + 70
-        yield bytes((length,)) + b85encode(part, pad=True) + b"\n"
+    for start in range(0, len(packed), 52 * _LINES):
+        many = packed[start : start + 52 * _LINES]
+        yield b"".join(_packed_line(many[at : at + 52]) for at in range(0, len(many), 52))
     yield b"\n"
+
+
+def _packed_line(part: bytes) -> bytes:
+    length = len(part) + 64 if len(part) <= 26 else len(part) + 70
+    return bytes((length,)) + b85encode(part, pad=True) + b"\n"
 
 
 def _stored(data: bytes) -> bytes:
