@@ -36,7 +36,8 @@ def test_a_plan_built_in_python_is_held_to_the_same_rules() -> None:
     assert problems(run("a"), run("a")) == ["steps.a: two steps have this name; rename one"]
     assert problems(run("a"), name="")[0].startswith("name: a plan's name is one line of 1 to 100 characters")
     assert problems(run("a"), merge=MergePolicy(kind="agent", agent="x")) == [
-        "merge.agent: there is no agent x; none is declared"
+        "merge: the end of a plan has no agent to settle conflicts; "
+        "add a last step that needs the others, and write it there"
     ]
 
 

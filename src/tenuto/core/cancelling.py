@@ -31,7 +31,8 @@ def _clear(state: ExecutionState, step: StepState) -> Command | None:
 
 
 def _first_child(state: ExecutionState, step: StepState) -> StepState | None:
-    if step.expansion is None and step.loop is None and not isinstance(step.frame, (PlanFrame, ProgramFrame)):
+    contains = step.expansion is not None or step.loop is not None or step.settling is not None
+    if not contains and not isinstance(step.frame, (PlanFrame, ProgramFrame)):
         return None
     children = [s for s in state.steps.values() if s.parent == step.path and not s.ended]
     return min(children, key=lambda s: s.order) if children else None

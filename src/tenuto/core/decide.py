@@ -15,7 +15,7 @@ from tenuto.core.content import Content
 from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused, MergeRequested
 from tenuto.core.events.program import TimerSet
 from tenuto.core.events.run import ParkedCall, RunEnded, RunExhausted
-from tenuto.core.ids import Digest, Position, StepPath
+from tenuto.core.ids import END_MERGE, Digest, Position, StepPath
 from tenuto.core.joins import ends_tree
 from tenuto.core.ledger import RUN, payment
 from tenuto.core.moves import unwanted_member
@@ -201,7 +201,7 @@ def _end(state: ExecutionState) -> Command | None:
             return None
         joined = ends_tree(state, ROOT)
         if not isinstance(joined, str):
-            return MergeTrees(MergeRequested(call=Position("end/0/0"), plan=joined))
+            return MergeTrees(MergeRequested(call=END_MERGE, plan=joined))
         tree = joined
     elif state.why:
         return _ended(state, "failed", state.tree, state.why)

@@ -10,10 +10,12 @@ import re
 from typing import NewType
 
 __all__ = [
+    "END_MERGE",
     "LOADED_PLAN",
     "MERGED_BELOW",
     "MERGED_NEEDS",
     "MERGED_WHOLE",
+    "SETTLED_MERGE",
     "Digest",
     "Position",
     "RunId",
@@ -35,9 +37,13 @@ Position = NewType("Position", str)
 Digest = NewType("Digest", str)
 """SHA-256 in lower-case hexadecimal, 64 characters."""
 
-MERGED_NEEDS, MERGED_BELOW, MERGED_WHOLE, LOADED_PLAN = "0", "1", "2", "3"
+MERGED_NEEDS, MERGED_BELOW, MERGED_WHOLE, LOADED_PLAN, SETTLED_MERGE = "0", "1", "2", "3", "4"
 """Ordinals of attempt 0, which prepares and closes a step: merging the trees that it needs; those of the steps below
-it; putting the part of a tree that it saw back into the whole; loading its sub-plan."""
+it; putting the part of a tree that it saw back into the whole; loading its sub-plan; looking at what an agent made of
+the conflicts of a merge."""
+
+END_MERGE = Position("end/0/0")
+"""Where the last steps of a run's plan meet: no step has this name."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")

@@ -398,10 +398,12 @@ def _answer_asker(state: ExecutionState, child: StepState) -> ExecutionState:
     ordinal = child.asked_by.rpartition("/")[2]
     state = close_account(state, child.account, lane_account(parent, ordinal))
     frame = parent.frame
-    if not isinstance(frame, ProgramFrame):
-        return state
     if child.leaf is not None:
         parent = replace(parent, child_leaves=(*parent.child_leaves, (child.asked_by, child.leaf)))
+    if parent.settling is not None:
+        return put_step(state, _settled(parent, child))
+    if not isinstance(frame, ProgramFrame):
+        return state
     if child.status == "completed" and child.out_tree is not None:
         prefix = ordinal.rpartition(".")[0]
         parent = replace(
@@ -410,6 +412,15 @@ def _answer_asker(state: ExecutionState, child: StepState) -> ExecutionState:
             out_tree=child.out_tree if prefix == "" else parent.out_tree,
         )
     return feed(state, parent, ordinal, value=child.output, failure=child.error)
+
+
+def _settled(parent: StepState, child: StepState) -> StepState:
+    """An agent has settled the conflicts of a merge, as it says, or has failed to."""
+    if child.status == "completed":
+        return replace(parent, due=True, settled=child.out_tree)
+    why = "" if child.error is None else f": {child.error.message}"
+    failure = Failure(kind="merge_conflict", message=f"the agent that settles the conflicts failed{why}")
+    return replace(parent, due=True, settling=None, verdict=Verdict(failure=failure))
 
 
 def close_account(state: ExecutionState, name: str, into: str) -> ExecutionState:

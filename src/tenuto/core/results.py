@@ -110,6 +110,14 @@ def _place(where: Any) -> tuple[int, ...]:
 
 
 def _child_leaves(state: ExecutionState, step: StepState) -> tuple[Digest, ...]:
+    """The leaves of the steps below a step in their order, then those of the agents it asked."""
+    asked = step.child_leaves
+    if len(asked) > 1:
+        asked = tuple(sorted(asked, key=lambda entry: _place(entry[0])))
+    return (*_leaves_below(state, step), *(made for _, made in asked))
+
+
+def _leaves_below(state: ExecutionState, step: StepState) -> tuple[Digest, ...]:
     if step.expansion is not None:
         keys = step.expansion.keys
         if step.expansion.failing is not None:
@@ -121,9 +129,7 @@ def _child_leaves(state: ExecutionState, step: StepState) -> tuple[Digest, ...]:
         return tuple(i.leaf for i in iterations if i.leaf is not None)
     if step.path in state.blocks:
         return _member_leaves(state, step.path)
-    if len(step.child_leaves) > 1:
-        return tuple(leaf for _, leaf in sorted(step.child_leaves, key=lambda entry: _place(entry[0])))
-    return tuple(leaf for _, leaf in step.child_leaves)
+    return ()
 
 
 def _member_leaves(state: ExecutionState, block: StepPath) -> tuple[Digest, ...]:

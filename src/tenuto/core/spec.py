@@ -386,7 +386,7 @@ class RunSpec:
 
     def _can_spend(self, step: Step, dimension: str) -> bool:
         work = step.work
-        if isinstance(work, UsesWork):
+        if isinstance(work, UsesWork) or step.merge.agent is not None:
             return True
         if isinstance(work, (ApprovalWork, WaitWork)):
             return False

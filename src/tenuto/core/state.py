@@ -19,6 +19,7 @@ from tenuto.core.events.call import Part
 from tenuto.core.events.program import Ask
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest, Position, RunId, StepPath
+from tenuto.core.merging import MergedTree
 from tenuto.core.models import ModelConfig
 from tenuto.core.spec import RunSpec, StepSpec
 
@@ -195,7 +196,8 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     `block` is the plan that the step belongs to. `route` counts the agents that have failed, `routed_at` the attempts
     they had. `produced` is the sub-plan that was made for the step, `joined` the tree where the steps below it met.
     `whole` is the tree that a step of which `reads` narrows the view would see without it, `widened` says that its
-    own changes are back in that. `model_config` holds the pinned parameters of the step's last model call.
+    own changes are back in that. `settling` is the merge whose conflicts an agent settles for the step, `settled` the
+    tree that it made. `model_config` holds the pinned parameters of the step's last model call.
     """
 
     account: str
@@ -229,6 +231,8 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     refusals: tuple[Position, ...] = ()
     route: int = 0
     routed_at: int = 0
+    settled: Digest | None = None
+    settling: MergedTree | None = None
     status: StepStatus = "waiting"
     tree: Digest | None = None
     verdict: Verdict | None = None

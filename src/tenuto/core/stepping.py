@@ -29,6 +29,7 @@ from tenuto.core.ids import (
     MERGED_BELOW,
     MERGED_NEEDS,
     MERGED_WHOLE,
+    SETTLED_MERGE,
     Digest,
     StepPath,
     child_path,
@@ -44,6 +45,7 @@ from tenuto.core.moves import lane_account, unwanted_member
 from tenuto.core.results import leaf, step_key
 from tenuto.core.scope import foreach_items, outer_scope, plan_scope, step_scope, until_scope
 from tenuto.core.seeds import backoff_ms
+from tenuto.core.settling import settle_ask
 from tenuto.core.state import (
     ROOT,
     Call,
@@ -65,6 +67,8 @@ def decide_step(state: ExecutionState, step: StepState) -> Command:
     frame = step.frame
     if isinstance(frame, ProgramFrame) and frame.merging:
         return _merge_lanes(state, step, frame)
+    if step.settling is not None:
+        return _settle(state, step)
     if step.verdict is not None:
         return _conclude(state, step, step.verdict.output, step.verdict.failure)
     if step.status == "waiting":
@@ -99,6 +103,11 @@ def merge_again(state: ExecutionState, call: Call) -> Command:
         plan = ends_tree(state, ROOT)
     elif isinstance(step.frame, ProgramFrame) and ordinal.endswith(".m"):
         plan = _lane_plan(state, step, step.frame, ordinal)
+    elif ordinal == SETTLED_MERGE:
+        settled = _settle(state, step)
+        if not isinstance(settled, MergeTrees):
+            raise AssertionError(f"{call.position} was not settled")
+        return MergeTrees(replace(settled.event, try_number=call.try_number + 1))
     elif ordinal == MERGED_NEEDS:
         plan = needs_tree(state, step)
     elif ordinal == MERGED_WHOLE:
@@ -108,6 +117,17 @@ def merge_again(state: ExecutionState, call: Call) -> Command:
     if isinstance(plan, str):
         raise AssertionError(f"{call.position} needs no merge")
     return MergeTrees(MergeRequested(call=call.position, plan=plan, try_number=call.try_number + 1))
+
+
+def _settle(state: ExecutionState, step: StepState) -> Command:
+    """Let an agent settle the conflicts of a merge, then look at what it made of them."""
+    if step.settled is None:
+        marked = step.settling.marked if step.settling is not None else None
+        return _start_asked(state, step, settle_ask(state, step), marked or _given(state, step), attempt=0)
+    plan = needs_tree(state, step) if step.expansion is None else below_tree(state, step)
+    if not isinstance(plan, MergePlan):
+        raise AssertionError(f"{step.path} needs no merge")
+    return MergeTrees(MergeRequested(call=position(step.path, 0, SETTLED_MERGE), plan=plan, settled=step.settled))
 
 
 # --- before the first attempt ---------------------------------------------------------------------------------
@@ -372,14 +392,14 @@ def _go_on_program(state: ExecutionState, step: StepState, frame: ProgramFrame) 
         due = state.at + ask.duration_ms * 1000
         return SetTimer(TimerSet(due_us=due, timer=where, why="sleep"))
     if isinstance(ask, AskAgent):
-        return _start_asked(state, step, frame, ask)
+        tree = frame.trees[ask.ordinal.rpartition(".")[0]]
+        return _start_asked(state, step, ask, tree, attempt=step.attempt)
     raise AssertionError(f"{where} should have been queued")
 
 
-def _start_asked(state: ExecutionState, step: StepState, frame: ProgramFrame, ask: AskAgent) -> Command:
-    where = position(step.path, step.attempt, ask.ordinal)
+def _start_asked(state: ExecutionState, step: StepState, ask: AskAgent, tree: Digest, *, attempt: int) -> Command:
+    where = position(step.path, attempt, ask.ordinal)
     path = StepPath(where)
-    tree = frame.trees[ask.ordinal.rpartition(".")[0]]
     child = StepState(
         account=path,
         asked=ask,

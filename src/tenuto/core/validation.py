@@ -54,7 +54,7 @@ def _problems(plan: Plan, known: Known) -> Iterator[Problem]:
 
 
 def _plan(plan: Plan, known: Known, depth: int) -> Iterator[Problem]:
-    yield from _frame(plan, known)
+    yield from _frame(plan)
     graph = PlanGraph.of(plan.steps)
     names = [step.name for step in plan.steps]
     yield from _needs(plan.steps, graph)
@@ -82,7 +82,7 @@ def _sub_plan(step: Step, plan: Plan, known: Known, depth: int) -> Iterator[Prob
             yield Problem(f"{path}.plan", f"the sub-plan needs the input {shorten(name)}", f"add {name} to with")
 
 
-def _frame(plan: Plan, known: Known) -> Iterator[Problem]:
+def _frame(plan: Plan) -> Iterator[Problem]:
     if not plan.name.strip() or len(plan.name) > 100 or not plan.name.isprintable():
         yield Problem("name", "a plan's name is one line of 1 to 100 characters", "shorten or write it")
     for name, spec in plan.inputs.items():
@@ -95,7 +95,8 @@ def _frame(plan: Plan, known: Known) -> Iterator[Problem]:
     if plan.defaults.model is not None:
         yield from _model("defaults.model", plan.defaults.model)
     if plan.merge.kind == "agent":
-        yield from named_agent("merge.agent", plan.merge.agent or "", known)
+        fix = "add a last step that needs the others, and write it there"
+        yield Problem("merge", "the end of a plan has no agent to settle conflicts", fix)
     names = {step.name for step in plan.steps}
     if plan.merge.kind == "prefer" and plan.merge.prefer not in names:
         prefer = plan.merge.prefer or ""

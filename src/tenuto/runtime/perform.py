@@ -298,6 +298,15 @@ class Effects:
     async def merge(self, command: MergeTrees) -> TreesMerged:
         event = command.event
         merged = await self.workspace.merge(event.plan)
+        if event.settled is not None:
+            left = frozenset(await self.workspace.unresolved(event.settled, merged))
+            conflicts = tuple(c for c in merged.conflicts if c.path in left)
+            merged = msgspec.structs.replace(
+                merged, conflicts=conflicts, marked=None, tree=None if left else event.settled
+            )
+        if event.plan.reads and merged.tree is not None:
+            part = await self.workspace.narrow(merged.tree, event.plan.reads)
+            merged = msgspec.structs.replace(merged, tree=part, whole=merged.tree)
         return TreesMerged(call=event.call, merged=merged, try_number=event.try_number)
 
     async def load_plan(self, state: ExecutionState, command: LoadPlan) -> PlanLoaded:

@@ -178,10 +178,14 @@ class CallRefused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class MergeRequested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Derived: trees meet. Free to repeat, no hold."""
+    """Derived: trees meet. Free to repeat, no hold.
+
+    `settled` is the tree that an agent made of the conflicts of this very merge: it is looked at, not made again.
+    """
 
     call: Position
     plan: MergePlan
+    settled: Digest | None = None
     try_number: int = msgspec.field(name="try", default=1)
 
 

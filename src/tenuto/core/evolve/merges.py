@@ -15,7 +15,7 @@ from tenuto.core.events.call import (
 from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
 from tenuto.core.evolve.people import expired
 from tenuto.core.frames import conflict_failure
-from tenuto.core.ids import MERGED_BELOW, MERGED_NEEDS, Position, StepPath, split_position
+from tenuto.core.ids import MERGED_BELOW, MERGED_NEEDS, SETTLED_MERGE, Position, StepPath, split_position
 from tenuto.core.ledger import given
 from tenuto.core.moves import (
     feed,
@@ -26,6 +26,7 @@ from tenuto.core.moves import (
     settle_program,
     wake,
 )
+from tenuto.core.settling import settle_position, waits_for_agent
 from tenuto.core.state import (
     Call,
     ExecutionState,
@@ -72,17 +73,21 @@ def trees_merged(state: ExecutionState, event: TreesMerged) -> ExecutionState:
         why = conflict_failure(merged).message if merged.tree is None else ""
         return replace(state, final_tree=merged.tree or state.tree, why=why)
     ordinal = call.position.rpartition("/")[2]
+    if ordinal == SETTLED_MERGE:
+        ordinal = settle_position(step).rpartition("/")[2]
+    elif waits_for_agent(state, step, ordinal, merged):
+        return put_step(state, wake(replace(step, settling=merged)))
     if isinstance(step.frame, ProgramFrame) and ordinal.endswith(".m"):
         return _lanes_merged(state, step, event)
     if merged.tree is None:
-        return put_step(state, wake(replace(step, verdict=Verdict(failure=conflict_failure(merged)))))
+        return put_step(state, wake(replace(step, settling=None, verdict=Verdict(failure=conflict_failure(merged)))))
     if ordinal == MERGED_NEEDS:
         step = replace(step, out_tree=merged.tree, status="ready", tree=merged.tree, whole=merged.whole)
     elif ordinal == MERGED_BELOW:
         step = replace(step, joined=merged.tree)
     else:
         step = replace(step, out_tree=merged.tree, widened=True)
-    return put_step(state, wake(step))
+    return put_step(state, wake(replace(step, settled=None, settling=None)))
 
 
 def _lanes_merged(state: ExecutionState, step: StepState, event: TreesMerged) -> ExecutionState:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from tenuto.core.budget import NOTHING, Account, add
 from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
+from tenuto.core.ids import END_MERGE
 from tenuto.core.ledger import RUN
 from tenuto.core.moves import attend, open_block, repeat
 from tenuto.core.state import ROOT, Block, ExecutionState
@@ -64,7 +65,17 @@ def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
 
 def run_cancelled(state: ExecutionState, event: RunCancelled) -> ExecutionState:
     whole = replace(state.blocks[ROOT], sweep=0)
-    return replace(state, blocks=state.blocks.set(ROOT, whole), status="cancelling", why=event.reason or "cancelled")
+    why = event.reason or "cancelled"
+    state = replace(state, blocks=state.blocks.set(ROOT, whole), status="cancelling", why=why)
+    ending = state.calls.get(END_MERGE)
+    if ending is None:
+        return state
+    return replace(
+        state,
+        attend=tuple(where for where in state.attend if where != END_MERGE),
+        calls=state.calls.delete(END_MERGE),
+        merges_open=state.merges_open - (ending.status == "open"),
+    )
 
 
 def run_paused(state: ExecutionState, event: RunPaused) -> ExecutionState:

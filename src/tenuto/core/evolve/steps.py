@@ -8,6 +8,7 @@ from tenuto.core.attempts import agent_used_up
 from tenuto.core.budget import Account
 from tenuto.core.containers import last_iteration, outcome_of, sub_plan_inputs, sub_plan_limits
 from tenuto.core.content import Content
+from tenuto.core.events.program import Ask
 from tenuto.core.events.step import (
     AttemptFailed,
     Failure,
@@ -32,6 +33,7 @@ from tenuto.core.moves import (
     wake,
 )
 from tenuto.core.scope import foreach_items
+from tenuto.core.settling import settle_ask
 from tenuto.core.state import (
     AgentFrame,
     Block,
@@ -124,11 +126,15 @@ def _asked_child(state: ExecutionState, event: StepStarted, asked_by: Position) 
     path, attempt, ordinal = split_position(asked_by)
     parent = state.steps[path]
     frame = parent.frame
-    if not isinstance(frame, ProgramFrame):
+    if parent.settling is not None:
+        asked: Ask = settle_ask(state, parent)
+    elif isinstance(frame, ProgramFrame):
+        asked = frame.open_asks[ordinal]
+    else:
         raise AssertionError(f"{asked_by} is no ask of a program")
     child = StepState(
         account=event.path,
-        asked=frame.open_asks[ordinal],
+        asked=asked,
         asked_by=asked_by,
         block=parent.block,
         name=parent.name,
@@ -141,6 +147,8 @@ def _asked_child(state: ExecutionState, event: StepStarted, asked_by: Position) 
         account = state.account(asker)
         rest = replace(account, granted=given(account.granted, event.account))
         state = replace(state, accounts=state.accounts.set(asker, rest))
+    if not isinstance(frame, ProgramFrame):
+        return put_step(state, replace(parent, due=False)), child
     return settle_program(state, replace(parent, frame=replace(frame, pending=frame.pending[1:]))), child
 
 
