@@ -140,6 +140,16 @@ def test_what_is_too_large_is_refused(expression: str, message: str) -> None:
         parse_value("${{ " + expression + " }}")
 
 
+@pytest.mark.parametrize("rest", [" ", '"', '"""', "'", "1", "a", ".", "(", "{", "[", "!", "${{ 1 ", "\\", "r'"])
+def test_a_long_text_is_refused_soon(rest: str) -> None:
+    started = time.process_time()
+    with pytest.raises(ExpressionError):
+        parse_value(("${{ 1 " + rest * (1 << 20))[: 1 << 20])
+    with pytest.raises(ExpressionError):
+        parse_value(("${{ 1 " + rest * (1 << 20))[: (1 << 20) - 2] + "}}")
+    assert time.process_time() - started < 5
+
+
 def test_what_is_just_not_too_large_needs_no_deep_stack() -> None:
     deep = "(" * 30 + " || ".join(["1 + 2 * 3 == inputs.n"] * 300) + ")" * 30
     rows = " + ".join("1" * 99)
