@@ -5,6 +5,8 @@
     ```console                 where the first line is `$ tenuto ...`: every `$ ` line is run by a shell, and what it
                                prints is compared; a line `...` stands for any lines, `...` in a line for any text.
                                Without expected lines, it must end with exit code 0.
+    ```console session         the same, whatever the first command is; where a command changes the directory, the
+                               page's other sessions go on there, as in one terminal
     ```console untested: why   not run
 
 All examples of a page share one fresh directory.
@@ -46,6 +48,8 @@ def examples(text: str) -> Iterator[Example]:
             yield Example("file", match["body"], line, rest.removeprefix("file="))
         elif language == "python" and rest == "tested":
             yield Example("python", match["body"], line)
+        elif language == "console" and rest == "session":
+            yield Example("session", match["body"], line)
         elif language == "console" and match["body"].startswith("$ tenuto") and not rest.startswith("untested"):
             yield Example("console", match["body"], line)
 
@@ -74,6 +78,7 @@ def run_page(page: str, text: str, directory: Path) -> int:
     """Run a page's examples; how many there were. AssertionError names the line of one that is wrong."""
     namespace: dict[str, Any] = {"__name__": "__example__"}
     count = 0
+    here = directory
     for example in examples(text):
         count += 1
         where = f"{page}:{example.line}"
@@ -84,17 +89,22 @@ def run_page(page: str, text: str, directory: Path) -> int:
         elif example.kind == "python":
             code = compile("\n" * (example.line - 1) + example.body, page, "exec")
             exec(code, namespace)
+        elif example.kind == "session":
+            here = run_console(where, example.body, here, home=directory)
         else:
-            run_console(where, example.body, directory)
+            run_console(where, example.body, directory, home=directory)
     return count
 
 
-def run_console(where: str, body: str, directory: Path) -> None:
+def run_console(where: str, body: str, directory: Path, home: Path | None = None) -> Path:
+    """Run commands one by one; the directory that the last one ended in."""
+    home = home or directory
     search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {"PATH": search, "HOME": str(directory), "LANG": "C.UTF-8", "COLUMNS": "100", "NO_COLOR": "1"}
+    environment = {"PATH": search, "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "100", "NO_COLOR": "1"}
+    place = home.with_name(f"{home.name}.directory")
     for command, expected in commands(body):
         done = subprocess.run(
-            ["/bin/sh", "-c", command],
+            ["/bin/sh", "-c", f"trap 'pwd > \"{place}\"' EXIT; {command}"],
             cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -108,6 +118,8 @@ def run_console(where: str, body: str, directory: Path) -> None:
             assert matches(expected, done.stdout), f"{where}: $ {command}\nprinted:\n{done.stdout}"
         else:
             assert done.returncode == 0, f"{where}: $ {command}\nexit code {done.returncode}\n{done.stdout}"
+        directory = Path(place.read_text().strip())
+    return directory
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if any(examples(p.read_text("utf-8")))], ids=lambda p: p.name)
@@ -152,9 +164,15 @@ def test_the_runner_runs_what_is_marked_in_order(tmp_path: Path, monkeypatch: py
 def test_the_runner_compares_what_commands_print(tmp_path: Path) -> None:
     run_console("here", "$ printf 'a1\\nb\\nc\\n'\na...\n...\nc\n$ true\n", tmp_path)
     with pytest.raises(AssertionError, match=r"here: \$ echo no"):
-        run_console("here", "$ echo no\nyes\n", tmp_path)
+        run_console("here", "$ echo no\nyes\n", tmp_path, home=tmp_path)
     with pytest.raises(AssertionError, match="exit code 3"):
-        run_console("here", "$ exit 3\n", tmp_path)
+        run_console("here", "$ exit 3\n", tmp_path, home=tmp_path)
+
+
+def test_a_session_goes_on_where_the_last_command_led(tmp_path: Path) -> None:
+    first = "```console session\n$ mkdir deep && cd deep\n$ pwd\n.../deep\n```\n"
+    second = "```console session\n$ basename $PWD\ndeep\n```\n"
+    assert run_page("page.md", first + second, tmp_path) == 2
 
 
 def test_only_blocks_that_begin_with_our_command_are_run() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 Tenuto = Callable[..., Any]
@@ -200,6 +203,25 @@ def test_every_verb_has_help_and_json(tenuto: Tenuto) -> None:
         said = tenuto(verb, "--help")
         assert said.code == 0
         assert "--json" in said.out
+        assert "Example" in said.out
+
+
+def test_the_examples_of_every_help_can_be_given() -> None:
+    """Read as far as they go without being carried out."""
+    from tenuto.cli.program import VERBS, program
+
+    for verb in VERBS:
+        context = click.Context(program, info_name="tenuto")
+        command = program.get_command(context, verb)
+        assert command is not None
+        lines = [line.strip() for line in (command.epilog or "").splitlines() if line.strip().startswith("tenuto ")]
+        assert lines or verb == "completion"
+        for line in lines:
+            name, *arguments = shlex.split(re.split(r"\s[|>#]|\s&&", line)[0])[1:]
+            assert name == verb, line
+            with command.make_context(verb, arguments) as made:
+                if isinstance(command, click.Group) and arguments:
+                    assert command.get_command(made, arguments[0]) is not None
 
 
 def test_a_changed_tool_stops_resume(project: Path, start: Start, tenuto: Tenuto) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,21 @@ def test_init_writes_a_plan_that_runs_and_overwrites_nothing(tenuto: Tenuto, pro
     assert plan.read_text().endswith("# mine\n")
     assert tenuto("check", plan).code == 0
     assert tenuto("run", plan, "--repo", "first").code == 0
+
+
+@pytest.mark.parametrize("template", ["team", "commands", "program"])
+def test_the_test_that_init_writes_passes(tenuto: Tenuto, project: Path, template: str) -> None:
+    assert template in tenuto("init", "--list", "--json").object["templates"]
+    said = tenuto("init", "first", "--template", template)
+    assert said.out.splitlines()[-1] == "  python -m pytest tests"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(command, cwd=project / "first", capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_unknown_template_is_refused(tenuto: Tenuto) -> None:
+    said = tenuto("init", "first", "--template", "taem")
+    assert (said.code, "did you mean team?" in said.err) == (2, True)
 
 
 def test_check_lists_what_a_plan_resolves_to(tenuto: Tenuto) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tenuto.adapters.plans.templates import init_files
+from tenuto.adapters.plans.templates import TEMPLATES, init_files
 from tenuto.errors import StorageError
 
-__all__ = ["write_first_plan"]
+__all__ = ["TEMPLATES", "write_first_plan"]
 
 
-def write_first_plan(directory: Path) -> tuple[list[str], list[str]]:
-    """Write the files of a small plan; which were written, and which were there already and left alone."""
+def write_first_plan(directory: Path, template: str) -> tuple[list[str], list[str]]:
+    """Write the files of a template; which were written, and which were there already and left alone.
+
+    UsageError for an unknown template.
+    """
     written, kept = [], []
-    for name, text in init_files().items():
+    for name, text in init_files(template).items():
         path = directory / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import click
 
 from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs
-from tenuto.cli.options import settings_for, shared_options, with_store
+from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 from tenuto.errors import ExitCode, UsageError
 
@@ -23,7 +23,11 @@ __all__ = ["command"]
 SHOWN_MAX = 40
 
 
-@click.command("apply", short_help="Bring a run's result into the repository.")
+@click.command(
+    "apply",
+    short_help="Bring a run's result into the repository.",
+    epilog=examples("tenuto apply @last", "tenuto apply @last --branch try", "tenuto apply @last --merge"),
+)
 @click.argument("run", shell_complete=complete_runs)
 @click.option("--branch", metavar="NAME", help="Make this git branch instead; the files stay as they are.")
 @click.option("--to", metavar="DIR", help="Another directory than the run's repository.")

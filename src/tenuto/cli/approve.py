@@ -6,12 +6,16 @@ import click
 
 from tenuto.cli.answering import answer
 from tenuto.cli.completing import complete_calls, complete_runs
-from tenuto.cli.options import shared_options
+from tenuto.cli.options import examples, shared_options
 
 __all__ = ["command"]
 
 
-@click.command("approve", short_help="Let a call pass that waits for a person.")
+@click.command(
+    "approve",
+    short_help="Let a call pass that waits for a person.",
+    epilog=examples("tenuto approve @last", "tenuto approve @last ship/1/0 --note 'looks right'"),
+)
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("call", required=False, shell_complete=complete_calls)
 @click.option("--note", default="", metavar="TEXT", help="Written into the record; whoever asked is told.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tenuto.cli.completing import complete_runs
-from tenuto.cli.options import settings_for, shared_options, with_store
+from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("cancel", short_help="Cancel a run.")
+@click.command(
+    "cancel",
+    short_help="Cancel a run.",
+    epilog=examples("tenuto cancel @last --reason 'not needed'"),
+)
 @click.argument("run", shell_complete=complete_runs)
 @click.option("--reason", default="", metavar="TEXT", help="Written into the record.")
 @shared_options()

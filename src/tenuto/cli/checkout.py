@@ -9,7 +9,7 @@ import click
 
 from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs, complete_steps
-from tenuto.cli.options import shared_options, with_store
+from tenuto.cli.options import examples, shared_options, with_store
 from tenuto.cli.output import print_json, say
 from tenuto.errors import UsageError
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("checkout", short_help="Write the files of any step into a new directory.")
+@click.command(
+    "checkout",
+    short_help="Write the files of any step into a new directory.",
+    epilog=examples("tenuto checkout @last /tmp/files", "tenuto checkout @last 'write[a]' /tmp/files"),
+)
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("places", metavar="[STEP] DIR", nargs=-1, required=True, shell_complete=complete_steps)
 @shared_options()

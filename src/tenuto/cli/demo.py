@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tenuto.cli.options import shared_options
+from tenuto.cli.options import examples, shared_options
 from tenuto.cli.output import print_json, say
 from tenuto.errors import ExitCode, TenutoError, UsageError
 
@@ -23,7 +23,11 @@ __all__ = ["command"]
 PAGE_LINES = 14
 
 
-@click.command("demo", short_help="See it work.")
+@click.command(
+    "demo",
+    short_help="See it work.",
+    epilog=examples("tenuto demo", "tenuto demo --local --repo ."),
+)
 @click.option("--local", is_flag=True, help="Use the small model of tenuto[local] instead of the mock.")
 @click.option(
     "--repo", default=".", metavar="DIR", help="The repository to work on, which is copied (default: here)."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tenuto.cli.completing import complete_runs
-from tenuto.cli.options import settings_for, shared_options, with_store
+from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("pause", short_help="Let the calls of a run end, and start no more.")
+@click.command(
+    "pause",
+    short_help="Let the calls of a run end, and start no more.",
+    epilog=examples("tenuto pause @last"),
+)
 @click.argument("run", shell_complete=complete_runs)
 @shared_options()
 def command(run: str, store: str | None, as_json: bool) -> None:

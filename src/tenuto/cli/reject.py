@@ -6,12 +6,16 @@ import click
 
 from tenuto.cli.answering import answer
 from tenuto.cli.completing import complete_calls, complete_runs
-from tenuto.cli.options import shared_options
+from tenuto.cli.options import examples, shared_options
 
 __all__ = ["command"]
 
 
-@click.command("reject", short_help="Refuse a call that waits for a person.")
+@click.command(
+    "reject",
+    short_help="Refuse a call that waits for a person.",
+    epilog=examples("tenuto reject @last --note 'not this way'"),
+)
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("call", required=False, shell_complete=complete_calls)
 @click.option("--note", default="", metavar="TEXT", help="Written into the record; whoever asked is told.")

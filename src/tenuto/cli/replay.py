@@ -9,7 +9,7 @@ import click
 
 from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs
-from tenuto.cli.options import settings_for, shared_options, with_store
+from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 from tenuto.errors import ExitCode
 
@@ -22,7 +22,11 @@ __all__ = ["command"]
 DIFF_LINES_MAX = 60
 
 
-@click.command("replay", short_help="Recompute a run from its record.")
+@click.command(
+    "replay",
+    short_help="Recompute a run from its record.",
+    epilog=examples("tenuto replay @last", "tenuto replay @last --against ."),
+)
 @click.argument("run", shell_complete=complete_runs)
 @click.option(
     "--against",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tenuto.cli.completing import complete_calls, complete_runs
-from tenuto.cli.options import settings_for, shared_options, with_store
+from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
 from tenuto.errors import UsageError
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("resolve", short_help="Say what became of a call in doubt.")
+@click.command(
+    "resolve",
+    short_help="Say what became of a call in doubt.",
+    epilog=examples("tenuto resolve @last push/1/0 --done", "tenuto resolve @last push/1/0 --not-done"),
+)
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("call", shell_complete=complete_calls)
 @click.option("--done", is_flag=True, help="The call took effect.")

@@ -7,14 +7,18 @@ from typing import Any
 import click
 
 from tenuto.cli.completing import complete_runs
-from tenuto.cli.options import settings_for, shared_options
+from tenuto.cli.options import examples, settings_for, shared_options
 
 __all__ = ["command"]
 
 NAMES = "usd, tokens, input_tokens, output_tokens, model_calls, tool_calls, iterations, time"
 
 
-@click.command("resume", short_help="Continue a run.")
+@click.command(
+    "resume",
+    short_help="Continue a run.",
+    epilog=examples("tenuto resume @last", "tenuto resume @last --add-budget tokens=50000 --add-budget time=10m"),
+)
 @click.argument("run", shell_complete=complete_runs)
 @click.option("--add-budget", multiple=True, metavar="NAME=AMOUNT", help=f"More of what the plan limits: {NAMES}.")
 @click.option("--max-parallel", type=click.IntRange(1, 10_000), metavar="N", help="At most N calls at once.")

@@ -8,12 +8,19 @@ from typing import Any
 import click
 
 from tenuto.cli.completing import complete_plans
-from tenuto.cli.options import settings_for, shared_options
+from tenuto.cli.options import examples, settings_for, shared_options
 
 __all__ = ["command"]
 
 
-@click.command("run", short_help="Run a plan over a repository.")
+@click.command(
+    "run",
+    short_help="Run a plan over a repository.",
+    epilog=examples(
+        "tenuto run hello.plan.yaml",
+        "tenuto run fix.plan.yaml --input issue=12 --model openai:gpt-5-mini --max-parallel 8",
+    ),
+)
 @click.argument("plan", shell_complete=complete_plans)
 @click.option("--run", "run_id", metavar="ID", help="The run's id (default: a short new one).")
 @click.option("--repo", default=".", metavar="DIR", help="The repository (default: here).")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import click
 
 from tenuto.cli.completing import complete_words
-from tenuto.cli.options import shared_options
+from tenuto.cli.options import examples, shared_options
 from tenuto.cli.output import say
 
 __all__ = ["command"]
 
 
-@click.command("schema", short_help="Print the JSON Schema of plan or agent files.")
+@click.command(
+    "schema",
+    short_help="Print the JSON Schema of plan or agent files.",
+    epilog=examples("tenuto schema plan > plan.schema.json"),
+)
 @click.argument("what", shell_complete=complete_words(lambda: ("plan", "agent")))
 @shared_options(store=False)
 def command(what: str, as_json: bool) -> None:  # noqa: ARG001 - a schema is JSON either way

@@ -8,7 +8,7 @@ import click
 
 from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs
-from tenuto.cli.options import shared_options, with_store
+from tenuto.cli.options import examples, shared_options, with_store
 from tenuto.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("verify", short_help="Check every byte of a run's record.")
+@click.command(
+    "verify",
+    short_help="Check every byte of a run's record.",
+    epilog=examples("tenuto verify @last", "tenuto verify @last --json"),
+)
 @click.argument("run", shell_complete=complete_runs)
 @click.option("--head", metavar="DIGEST", help="A journal digest kept elsewhere: it must be in the chain.")
 @shared_options()

@@ -104,12 +104,12 @@ def test_other_names_are_refused() -> None:
 
 
 def test_what_init_writes_is_a_plan(tmp_path: Path) -> None:
-    for name, text in init_files().items():
+    for name, text in init_files("team").items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     loaded = load_plan(tmp_path / "hello.plan.yaml")
     assert sorted(loaded.agents) == ["editor", "reviewer"]
     assert loaded.plan.defaults.model == "mock:"
-    assert [type(step.work).__name__ for step in loaded.plan.steps] == ["PromptWork", "PromptWork", "RunWork"]
+    assert [type(step.work).__name__ for step in loaded.plan.steps] == ["PromptWork", "PromptWork"]
     assert loaded.plan.steps[0].foreach is not None
     assert loaded.places["steps.review.prompt"] == "prompts/review.md:1:1"
