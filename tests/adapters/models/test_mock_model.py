@@ -306,6 +306,35 @@ async def test_json_is_valid_for_any_schema(ask: Any, schema: Any, seed: int) ->
                 }
             },
         },
+        {
+            "type": "object",
+            "patternProperties": {"^x-": {"type": "string"}, "-id$": {"type": "string", "minLength": 3}},
+            "additionalProperties": False,
+            "minProperties": 4,
+        },
+        {"$defs": {"x": {"$anchor": "here", "type": "integer"}}, "$ref": "#here"},
+        {"$defs": {"a/b~c d": {"type": "integer"}}, "$ref": "#/$defs/a~1b~0c%20d"},
+        {
+            "$defs": {**{f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(60)}, "d60": {"const": 1}},
+            "$ref": "#/$defs/d0",
+        },
+        {
+            "type": "object",
+            "properties": {"a": {"const": 1}},
+            "required": ["a"],
+            "dependentSchemas": {"a": {"required": ["z"], "properties": {"z": {"type": "boolean"}}}},
+        },
+        {
+            "type": ["object", "null"],
+            "properties": {"me": {"$ref": "#"}, "n": {"type": "string"}},
+            "required": ["me"],
+        },
+        {
+            "oneOf": [
+                {"type": "object", "properties": {"kind": {"const": k}, "v": {"type": t}}, "required": ["kind", "v"]}
+                for k, t in (("a", "string"), ("b", "integer"), ("c", "boolean"))
+            ]
+        },
     ],
 )
 def test_harder_schemas(schema: Any) -> None:
@@ -313,17 +342,45 @@ def test_harder_schemas(schema: Any) -> None:
         jsonschema_rs.validate(schema, sample(schema, Draw(str(seed))))
 
 
+def nested(levels: int) -> Any:
+    schema: Any = {"type": "integer"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"x": schema}, "required": ["x"]}
+    return schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {
+            "type": "object",
+            "properties": {f"p{n}": {"type": "string"} for n in range(5_000)},
+            "additionalProperties": False,
+        },
+        {"enum": list(range(100_000))},
+        {"type": "array", "items": {"type": "integer"}, "minItems": 20_000},
+        {"type": "string", "minLength": 100_000},
+        nested(120),
+    ],
+    ids=["properties", "members", "items", "characters", "levels"],
+)
+def test_huge_schemas(schema: Any) -> None:
+    jsonschema_rs.validate(schema, sample(schema, Draw("0")))
+
+
 @pytest.mark.parametrize(
     "schema",
     [
         False,
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
+        {"$ref": "#nowhere"},
         {"type": "nonsense"},
         {"$ref": "https://example.com/x"},
         {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
     ],
 )
 def test_hopeless_schemas_are_refused(schema: Any) -> None:
-    with pytest.raises(ValueError, match=r"schema"):
+    with pytest.raises(ValueError, match=r"[sS]chema"):
         sample(schema, Draw("0"))
 
 

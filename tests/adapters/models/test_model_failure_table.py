@@ -7,11 +7,8 @@ have counted the call) or given back, and how long the server asks to wait.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +36,9 @@ from tenuto.runtime.engine import PlanExecutionEngine
 from tenuto.runtime.live_text import LiveText
 from tenuto.runtime.published import Published
 from tenuto.testing.builders import plan, prompt
+from tenuto.testing.misbehaviour import FAULTS, STREAM_FAULTS, Behaviour, Fault, misbehaving, whole
 from tenuto.testing.model_server_formats import INTERFACES
 
-Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REPLY_BYTES_MAX = 64 << 10
 D = digest_of("nothing")
 REQUEST = ModelRequest(call="", config=ModelConfig(max_tokens=64, model="mock:m"), fingerprint=D, key=D, messages=())
@@ -75,28 +72,6 @@ def mode(request: pytest.FixtureRequest) -> Mode:
     return found
 
 
-@asynccontextmanager
-async def listening(behaviour: Behaviour) -> AsyncIterator[str]:
-    """A server that reads a request, behaves, and hangs up."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            await reader.readexactly(int(head.lower().split("content-length: ")[1].split("\r\n")[0]))
-            await behaviour(reader, writer)
-            await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    finally:
-        server.close()
-
-
 async def run(mode: Mode, url: str, directory: Path, **fields: Any) -> tuple[ExecutionState, list[Any], str]:
     """A run of one step with one try; its state, its events, and what was seen of the answer on its way."""
     clock = SystemClock()
@@ -126,156 +101,8 @@ async def run(mode: Mode, url: str, directory: Path, **fields: Any) -> tuple[Exe
     return state, events, "".join(seen)
 
 
-def whole(status: int, body: bytes | Any, *headers: str, length: int | None = None) -> Behaviour:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-
-    async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(data) if length is None else length}", *headers]
-        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
-
-    return behave
-
-
-def raw_bytes(data: bytes) -> Behaviour:
-    async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(data)
-
-    return behave
-
-
-async def close_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.close()
-
-
-def reset(data: bytes) -> Behaviour:
-    async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(data)
-        await writer.drain()
-        await asyncio.sleep(0.02)
-        linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        writer.transport.abort()
-
-    return behave
-
-
-def endless(begin: bytes, again: bytes, *, pause: float = 0.0) -> Behaviour:
-    async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(begin)
-        while not writer.is_closing():
-            writer.write(again)
-            await writer.drain()
-            await asyncio.sleep(pause)
-
-    return behave
-
-
-async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    await reader.read()
-
-
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
-ERROR = {"error": {"message": "no", "type": "some_error"}}
-BOMB = gzip.compress(b" " * (32 << 20))
-
-# name: (behaviour, kind, retryable, hold kept, status, retry_after_ms)
-TABLE: dict[str, tuple[Behaviour, str, bool, bool, int | None, int | None]] = {
-    "400": (whole(400, ERROR), "bad_request", False, False, 400, None),
-    "401": (whole(401, ERROR), "unauthorized", False, False, 401, None),
-    "403": (whole(403, b""), "unauthorized", False, False, 403, None),
-    "404": (whole(404, ERROR), "bad_request", False, False, 404, None),
-    "408": (whole(408, ERROR), "timeout", True, False, 408, None),
-    "413": (whole(413, ERROR), "too_large", False, False, 413, None),
-    "422": (whole(422, ERROR), "bad_request", False, False, 422, None),
-    "429": (whole(429, ERROR), "rate_limited", True, False, 429, None),
-    "429, wait": (whole(429, ERROR, "Retry-After: 7"), "rate_limited", True, False, 429, 7_000),
-    "429, wait a little": (whole(429, ERROR, "retry-after-ms: 70"), "rate_limited", True, False, 429, 70),
-    "429, nonsense": (whole(429, ERROR, "Retry-After: when ready"), "rate_limited", True, False, 429, None),
-    "429, no money": (
-        whole(429, {"error": {"message": "pay", "code": "insufficient_quota"}}),
-        "rate_limited",
-        False,
-        False,
-        429,
-        None,
-    ),
-    "too long": (
-        whole(400, {"error": {"message": "x", "code": "context_length_exceeded"}}),
-        "context_length",
-        False,
-        False,
-        400,
-        None,
-    ),
-    "500": (whole(500, ERROR), "server", True, True, 500, None),
-    "502": (whole(502, b"<html>bad gateway</html>"), "server", True, True, 502, None),
-    "503, wait": (whole(503, ERROR, "Retry-After: 3"), "server", True, True, 503, 3_000),
-    "529": (whole(529, ERROR), "server", True, True, 529, None),
-    "redirect": (whole(307, b"", "Location: http://127.0.0.1:9/v1"), "bad_response", False, True, 307, None),
-    "error under 200": (whole(200, ERROR), "server", True, True, 200, None),
-    "closed without an answer": (close_at_once, "cut_stream", True, True, None, None),
-    "reset before the answer": (reset(b""), "cut_stream", True, True, None, None),
-    "reset in the body": (reset(LENGTH + b'{"choices": ['), "cut_stream", True, True, None, None),
-    "truncated": (whole(200, b'{"choices": [', length=500), "cut_stream", True, True, None, None),
-    "truncated stream": (whole(200, b"data: {", length=500), "cut_stream", True, True, None, None),
-    "no answer": (hang, "timeout", True, True, None, None),
-    "a slow body": (endless(LENGTH, b" ", pause=0.01), "timeout", True, True, None, None),
-    "a slow stream": (endless(HEAD, b": still here\n\n", pause=0.01), "timeout", True, True, None, None),
-    "a slow head": (endless(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n", pause=0.01), "timeout", True, True, None, None),
-    "an endless body": (endless(HEAD, b'{"x": "' + b"y" * 60_000), "too_large", False, True, 200, None),
-    "an endless head": (
-        endless(b"HTTP/1.1 200 OK\r\n", b"x: yyyy\r\n" * 500),
-        "bad_response",
-        True,
-        True,
-        None,
-        None,
-    ),
-    "a long head": (
-        raw_bytes(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n"),
-        "bad_response",
-        True,
-        True,
-        None,
-        None,
-    ),
-    "not HTTP": (raw_bytes(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "bad_response", True, True, None, None),
-    "a bomb": (whole(200, BOMB, "Content-Encoding: gzip"), "too_large", False, True, 200, None),
-    "a broken packing": (whole(200, b"zz", "Content-Encoding: gzip"), "bad_response", True, True, 200, None),
-    "half a packing": (
-        whole(200, gzip.compress(b"{}")[:-3], "Content-Encoding: gzip"),
-        "cut_stream",
-        True,
-        True,
-        200,
-        None,
-    ),
-    "an unknown packing": (whole(200, b"zz", "Content-Encoding: br"), "bad_response", False, True, 200, None),
-    "invalid JSON": (whole(200, b"{not json}"), "bad_response", True, True, 200, None),
-    "a list": (whole(200, b"[1]"), "bad_response", True, True, 200, None),
-    "nested too deeply": (whole(200, b'{"a":' + b"[" * 50_000), "bad_response", True, True, 200, None),
-    "no choices": (whole(200, {"choices": [], "output": []}), "bad_response", True, True, 200, None),
-    "an empty object": (whole(200, {}), "bad_response", True, True, 200, None),
-    "choices of nothing": (whole(200, {"choices": [None], "output": [None]}), "bad_response", True, True, 200, None),
-}
-STREAM_TABLE: dict[str, tuple[Behaviour, str, bool, bool, int | None, int | None]] = {
-    "nothing": (whole(200, b""), "cut_stream", True, True, 200, None),
-    "only comments": (whole(200, b": hello\n\n" * 9), "cut_stream", True, True, 200, None),
-    "an event that is no JSON": (whole(200, b"data: {not json\n\n"), "bad_response", True, True, 200, None),
-    "an event that is no object": (whole(200, b"data: [1]\n\n"), "bad_response", True, True, 200, None),
-    "an error on the way": (
-        whole(200, b'data: {"error": {"message": "overloaded"}}\n\n'),
-        "server",
-        True,
-        True,
-        200,
-        None,
-    ),
-    "a line without end": (endless(HEAD, b"data: " + b"y" * 60_000), "too_large", False, True, 200, None),
-    "an event without end": (endless(HEAD, b"data: " + b"y" * 9_000 + b"\n"), "too_large", False, True, 200, None),
-    "events without end": (endless(HEAD, b'data: {"type": "x"}\n\n' * 900), "too_large", False, True, 200, None),
-}
+def expected(fault: Fault) -> tuple[Any, ...]:
+    return fault.kind, fault.retryable, fault.kept, fault.status, fault.retry_after_ms
 
 
 def outcome(state: ExecutionState, events: list[Any]) -> tuple[Any, ...]:
@@ -290,22 +117,22 @@ def outcome(state: ExecutionState, events: list[Any]) -> tuple[Any, ...]:
     return failed.error.kind, failed.retryable, failed.kept, failed.status, failed.retry_after_ms
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", FAULTS)
 async def test_every_failure_is_a_typed_recorded_outcome(mode: Mode, name: str, tmp_path: Path) -> None:
-    behaviour, *expected = TABLE[name]
-    async with listening(behaviour) as url:
+    fault = FAULTS[name]
+    async with misbehaving(fault.behaviour) as url:
         state, events, _ = await run(mode, url, tmp_path, timeout_ms=250)
     assert state.status == "failed"
-    assert outcome(state, events) == tuple(expected)
+    assert outcome(state, events) == expected(fault)
 
 
-@pytest.mark.parametrize("name", STREAM_TABLE)
+@pytest.mark.parametrize("name", STREAM_FAULTS)
 @pytest.mark.parametrize("mode", [m for m in MODES.values() if m.streamed], ids=["chat", "responses"])
 async def test_every_failure_of_a_stream_is_one_too(mode: Mode, name: str, tmp_path: Path) -> None:
-    behaviour, *expected = STREAM_TABLE[name]
-    async with listening(behaviour) as url:
+    fault = STREAM_FAULTS[name]
+    async with misbehaving(fault.behaviour) as url:
         state, events, _ = await run(mode, url, tmp_path, timeout_ms=2_000)
-    assert outcome(state, events) == tuple(expected)
+    assert outcome(state, events) == expected(fault)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/v1", "https://127.0.0.1:{port}/v1", "http://no.invalid/v1"])
@@ -350,7 +177,7 @@ TEXT = "Seven pieces of text: \u00e4\u20ac\U0001f600, and no more of them."
 
 
 async def test_a_good_answer_is_one_record_however_it_came(mode: Mode, tmp_path: Path) -> None:
-    async with listening(answering(mode, reply(TEXT))) as url:
+    async with misbehaving(answering(mode, reply(TEXT))) as url:
         state, events, seen = await run(mode, url, tmp_path)
     (replied,) = [event for event in events if isinstance(event, ModelReplied)]
     assert state.steps[StepPath("ask")].output == Content.of(TEXT)
@@ -375,7 +202,7 @@ async def test_an_answer_cut_in_two_is_not_half_an_answer(mode: Mode, tmp_path: 
         body, _ = mode.answer(reply(TEXT), REQUEST)
         await whole(200, body[: len(body) // 2])(reader, writer)
 
-    async with listening(behave) as url:
+    async with misbehaving(behave) as url:
         state, events, seen = await run(mode, url, tmp_path)
     assert outcome(state, events)[:3] == ("cut_stream" if mode.streamed else "bad_response", True, True)
     assert TEXT.startswith(seen)
@@ -388,7 +215,7 @@ async def test_another_try_begins_the_text_again(mode: Mode, tmp_path: Path) -> 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await whole(200, bodies.pop(0))(reader, writer)
 
-    async with listening(behave) as url:
+    async with misbehaving(behave) as url:
         state, events, seen = await run(mode, url, tmp_path, retry=Retry(tries=2, backoff_ms=1))
     assert state.status == "ok"
     assert [type(e).__name__ for e in events if isinstance(e, ModelReplied | ModelCallFailed)] == [
@@ -402,12 +229,12 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required"
 
 
 async def test_a_wrong_shape_is_corrected_a_bounded_number_of_times(mode: Mode, tmp_path: Path) -> None:
-    async with listening(answering(mode, reply('{"a": "x"}'), reply("not JSON"), reply('{"a": 1}'))) as url:
+    async with misbehaving(answering(mode, reply('{"a": "x"}'), reply("not JSON"), reply('{"a": 1}'))) as url:
         state, events, _ = await run(mode, url, tmp_path, output=SCHEMA)
     assert state.status == "ok"
     replied = [event for event in events if isinstance(event, ModelReplied)]
     assert [bool(event.violations) for event in replied] == [True, True, False]
-    async with listening(answering(mode, reply('{"a": "x"}'))) as url:
+    async with misbehaving(answering(mode, reply('{"a": "x"}'))) as url:
         state, events, _ = await run(mode, url, tmp_path, output=SCHEMA)
     error = state.steps[StepPath("ask")].error
     assert error is not None
@@ -417,7 +244,7 @@ async def test_a_wrong_shape_is_corrected_a_bounded_number_of_times(mode: Mode, 
 
 async def test_an_unknown_tool_is_told_to_the_model(mode: Mode, tmp_path: Path) -> None:
     answers = (reply("", ("a", "no_such_tool", "{}"), ("b", "nor_this", "{}")), reply("well then"))
-    async with listening(answering(mode, *answers)) as url:
+    async with misbehaving(answering(mode, *answers)) as url:
         state, events, _ = await run(mode, url, tmp_path)
     returned = [event for event in events if isinstance(event, ToolReturned)]
     assert [event.status for event in returned] == ["error", "error"]
@@ -436,7 +263,7 @@ async def test_an_unknown_tool_is_told_to_the_model(mode: Mode, tmp_path: Path) 
     ids=["equal ids", "broken arguments", "arguments of a wrong type", "no name"],
 )
 async def test_tool_calls_that_cannot_be_made(mode: Mode, calls: Any, tmp_path: Path) -> None:
-    async with listening(answering(mode, reply("", *calls))) as url:
+    async with misbehaving(answering(mode, reply("", *calls))) as url:
         state, events, _ = await run(mode, url, tmp_path)
     assert outcome(state, events) == ("bad_response", True, True, 200, None)
 
@@ -446,7 +273,7 @@ async def test_usage_that_is_not_told_counts_as_the_bound(mode: Mode, tmp_path: 
         body, _ = mode.answer(reply(TEXT), REQUEST)
         await whole(200, body.replace(b'"usage":', b'"other":'))(reader, writer)
 
-    async with listening(behave) as url:
+    async with misbehaving(behave) as url:
         state, events, _ = await run(mode, url, tmp_path)
     (asked,) = [event for event in events if isinstance(event, ModelCallRequested)]
     assert state.status == "ok"
@@ -458,7 +285,7 @@ async def test_usage_that_is_not_told_counts_as_the_bound(mode: Mode, tmp_path: 
 async def test_a_server_that_ignores_that_a_stream_was_asked_for(tmp_path: Path) -> None:
     for streamed in (MODES["chat streamed"], MODES["responses streamed"]):
         plain = Mode(streamed.interface, False)
-        async with listening(answering(plain, reply(TEXT))) as url:
+        async with misbehaving(answering(plain, reply(TEXT))) as url:
             state, _, seen = await run(streamed, url, tmp_path)
         assert (state.status, seen) == ("ok", "")
 
@@ -471,7 +298,7 @@ async def test_a_server_that_refuses_streams_is_asked_without(tmp_path: Path) ->
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await whole(*bodies.pop(0))(reader, writer)
 
-    async with listening(behave) as url:
+    async with misbehaving(behave) as url:
         state, events, seen = await run(mode, url, tmp_path, retry=Retry(tries=2, backoff_ms=1))
     (failed,) = [event for event in events if isinstance(event, ModelCallFailed)]
     assert (failed.error.kind, failed.retryable, failed.kept) == ("bad_request", True, False)

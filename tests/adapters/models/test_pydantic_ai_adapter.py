@@ -17,6 +17,7 @@ from tenuto.adapters.models.pydantic_ai_adapter import PROVIDERS, PydanticAIAdap
 from tenuto.core.models import Message, ModelReply, ModelRequest, ToolCallAsk
 from tenuto.errors import ModelCallError, UsageError
 from tenuto.testing.clock import ManualClock
+from tenuto.testing.misbehaviour import FAULTS, STREAM_FAULTS, misbehaving
 from tenuto.testing.model_server import CountingModelServer
 
 pytest.importorskip("pydantic_ai", reason="pydantic-ai-slim is not installed (tenuto[models])")
@@ -164,7 +165,7 @@ def http(category: Any, status: int, **more: Any) -> Any:
         (library.ModelAPIError("m", f"the key {KEY} is bad"), "server", True, True, None),
         (library.UnexpectedModelBehavior("x"), "bad_response", True, True, None),
         (library.UserError("x"), "bad_request", False, False, None),
-        (ValueError(f"key {KEY}"), "bad_response", True, False, None),
+        (ValueError(f"key {KEY}"), "bad_response", True, True, None),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
@@ -280,6 +281,45 @@ class TestAnSDK:
             seen: list[str] | None = [] if streamed else None
             (error,) = await self.ask(server, request, seen=seen, reply_bytes_max=20_000)
         assert (error.kind, error.sent, error.retryable) == ("too_large", True, False)
+
+
+COARSER = {
+    "redirect": "server",
+    "error under 200": "bad_response",
+    "an endless head": "cut_stream",
+    "a long head": "cut_stream",
+    "not HTTP": "cut_stream",
+    "a bomb": "bad_response",
+    "half a packing": "bad_response",
+    "invalid JSON": "server",
+    "nested too deeply": "server",
+    "an event that is no JSON": "server",
+    "nothing": "bad_response",
+    "only comments": "bad_response",
+    "events without end": "bad_response",
+}
+"""Where an SDK does not tell what went wrong, a failure has a coarser name. Whether a hold is kept never differs."""
+ASKED = [(name, streamed) for name in FAULTS for streamed in (False, True)] + [(name, True) for name in STREAM_FAULTS]
+
+
+@pytest.mark.parametrize(("name", "streamed"), ASKED)
+async def test_a_hold_is_never_given_back_for_what_may_have_been_counted(ask: Any, name: str, streamed: bool) -> None:
+    pytest.importorskip("groq", reason="the SDK of Groq is not installed")
+    fault = {**FAULTS, **STREAM_FAULTS}[name]
+    async with misbehaving(fault.behaviour) as url:
+        other = PydanticAIAdapter(
+            "groq", KEY, clock=ManualClock(), base_url=url.removesuffix("/v1"), reply_bytes_max=64 << 10
+        )
+        on_text = (lambda _: None) if streamed else None
+        with pytest.raises(ModelCallError) as caught:
+            await other.complete(ask("groq:m", "x"), deadline_us=250_000, on_text=on_text)
+        await other.close()
+    found = caught.value
+    kinds = {fault.kind} if name not in COARSER else {fault.kind, COARSER[name]}
+    if (name, streamed) in {("invalid JSON", True), ("nested too deeply", True), ("error under 200", True)}:
+        kinds.add("bad_response")
+    assert (found.sent, found.kind in kinds) == (fault.kept, True), str(found)
+    assert found.retry_after_ms == fault.retry_after_ms
 
 
 @pytest.mark.parametrize("library_name", ["httpx", "httpx2"])

@@ -42,9 +42,9 @@ def failure_of(error: Exception, *, secret: str, now_us: int) -> ModelCallError:
             )
         case library.UnexpectedModelBehavior():
             return ModelCallError(text, kind="bad_response", sent=True, retryable=True)
-        case _:
+        case _:  # what the library raises where an answer is not what it expects
             what = f"{type(error).__name__}: {text}"
-            return ModelCallError(what, kind="bad_response", sent=True, retryable=False)
+            return ModelCallError(what, kind="bad_response", sent=True, retryable=True)
 
 
 def _of_status(error: library.ModelHTTPError, secret: str, now_us: int) -> ModelCallError:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
+from tenuto.adapters.models.conjunctions import DeadEndError, merged
 from tenuto.adapters.models.draws import Draw
 from tenuto.adapters.models.patterns import matching
 
 __all__ = ["sample"]
 
 _TRIALS = 24
-_DEPTH_MAX = 48
+_DEPTH_MAX = 128
+_STEPS_MAX = 256
+"""References and alternatives followed for one value."""
 _DEPTH_SHORT = 6
 """From this depth on only what is required is made, so that recursive schemas come to an end."""
 
@@ -44,7 +48,7 @@ def sample(schema: Any, draw: Draw) -> Any:
     for trial in range(_TRIALS):
         try:
             value = maker.value(schema, 0 if trial < _TRIALS // 2 else _DEPTH_SHORT)
-        except _DeadEndError:
+        except DeadEndError:
             continue
         if is_valid(value):
             return value
@@ -65,10 +69,6 @@ def _refuse(uri: str) -> Any:
     raise ValueError(f"{uri} is not part of the schema")
 
 
-class _DeadEndError(ValueError):
-    """This choice leads nowhere; another may."""
-
-
 class _Maker:
     def __init__(self, root: Any, draw: Draw) -> None:
         self._root = root
@@ -76,9 +76,9 @@ class _Maker:
 
     def value(self, schema: Any, depth: int) -> Any:
         if depth > _DEPTH_MAX:
-            raise _DeadEndError("nested too deeply")
+            raise DeadEndError("nested too deeply")
         if schema is False:
-            raise _DeadEndError("nothing is valid")
+            raise DeadEndError("nothing is valid")
         if not isinstance(schema, dict):
             return self._draw.text(8)
         schema = self._resolved(schema, depth)
@@ -108,7 +108,7 @@ class _Maker:
         is_valid = _checker({**{k: v for k, v in self._root_dict.items() if k in ("$defs", "definitions")}, **rest})
         members = [member for member in schema["enum"] if is_valid(member)]
         if not members:
-            raise _DeadEndError("no member of the enum is valid")
+            raise DeadEndError("no member of the enum is valid")
         return members
 
     @property
@@ -117,39 +117,54 @@ class _Maker:
 
     def _resolved(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         """`schema` with references followed, alternatives chosen and conjunctions merged into one object."""
-        for _ in range(_DEPTH_MAX):
+        for _ in range(_STEPS_MAX):
             if "$ref" in schema:
                 rest = {k: v for k, v in schema.items() if k != "$ref"}
-                schema = _merged(rest, self._target(schema["$ref"]))
+                schema = merged(rest, self._target(schema["$ref"]))
             elif "allOf" in schema:
                 parts = schema["allOf"]
                 schema = {k: v for k, v in schema.items() if k != "allOf"}
                 for part in parts:
-                    schema = _merged(schema, part)
+                    schema = merged(schema, part)
             elif (key := next((k for k in ("anyOf", "oneOf") if k in schema), None)) is not None:
                 options = [o for o in schema[key] if o is not False]
                 if not options:
-                    raise _DeadEndError("no alternative is valid")
+                    raise DeadEndError("no alternative is valid")
                 if depth >= _DEPTH_SHORT:
                     options.sort(key=_weight)
                     options = options[: max(1, 1 + self._draw.below(2))]
                 rest = {k: v for k, v in schema.items() if k != key}
-                schema = _merged(rest, self._draw.choose(options))
+                schema = merged(rest, self._draw.choose(options))
             else:
                 return schema
-        raise _DeadEndError("references that never end")
+        raise DeadEndError("references that never end")
 
     def _target(self, reference: str) -> Any:
         if not reference.startswith("#"):
-            raise _DeadEndError(f"the reference {reference} leaves the schema")
+            raise DeadEndError(f"the reference {reference} leaves the schema")
         target = self._root
-        for part in reference[1:].split("/")[1:]:
-            part = part.replace("~1", "/").replace("~0", "~").replace("%25", "%")
+        if len(reference) > 1 and not reference.startswith("#/"):
+            return self._anchored(reference[1:])
+        for part in unquote(reference[1:]).split("/")[1:]:
+            part = part.replace("~1", "/").replace("~0", "~")
             try:
                 target = target[int(part)] if isinstance(target, list) else target[part]
             except (KeyError, IndexError, ValueError, TypeError) as error:
-                raise _DeadEndError(f"the reference {reference} names nothing") from error
+                raise DeadEndError(f"the reference {reference} names nothing") from error
         return target
+
+    def _anchored(self, name: str) -> Any:
+        """The part of the schema that carries an anchor of this name."""
+        left = [self._root]
+        while left:
+            part = left.pop()
+            if isinstance(part, dict):
+                if name in (part.get("$anchor"), part.get("$dynamicAnchor")):
+                    return part
+                left.extend(part.values())
+            elif isinstance(part, list):
+                left.extend(part)
+        raise DeadEndError(f"no part of the schema is named {name}")
 
     def _type(self, schema: dict[str, Any], depth: int) -> str:
         kind = schema.get("type")
@@ -165,6 +180,9 @@ class _Maker:
         return "string"
 
     def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
+        for name, part in schema.get("dependentSchemas", {}).items():
+            if name in schema.get("required", ()):
+                schema = self._resolved(merged(schema, part), depth)
         properties: dict[str, Any] = schema.get("properties", {})
         required = list(dict.fromkeys(schema.get("required", ())))
         names = list(required)
@@ -185,7 +203,7 @@ class _Maker:
             if len(made) >= schema.get("minProperties", 0):
                 break
             if extra is False and patterns:
-                name = _pattern_text(next(iter(patterns)), self._draw)
+                name = self._name_by(list(patterns)[len(made) % len(patterns)], made)
             elif isinstance(schema.get("propertyNames"), dict):
                 name = str(self.value({"type": "string", **schema["propertyNames"]}, depth + 1))
             else:
@@ -193,6 +211,15 @@ class _Maker:
             if name not in made:
                 made[name] = self._member(schema, name, depth)
         return made
+
+    def _name_by(self, pattern: str, taken: dict[str, Any]) -> str:
+        """A name that a pattern finds, longer than the pattern asks for where it is taken."""
+        name = _pattern_text(pattern, self._draw)
+        if name in taken and not pattern.endswith("$"):
+            return f"{name}{self._draw.text(3)}"
+        if name in taken and not pattern.startswith("^"):
+            return f"{self._draw.text(3)}{name}"
+        return name
 
     def _member(self, schema: dict[str, Any], name: str, depth: int) -> Any:
         """The value of one property, under all schemas that hold for its name."""
@@ -205,15 +232,15 @@ class _Maker:
                 if re.search(pattern, name):
                     holding.append(part)
             except re.error as error:
-                raise _DeadEndError(f"the pattern {pattern!r} is not understood") from error
+                raise DeadEndError(f"the pattern {pattern!r} is not understood") from error
         if not holding:
             holding = [schema.get("additionalProperties", True)]
         if holding == [True]:
             return self._draw.text(8)
-        merged = holding[0]
+        both = holding[0]
         for part in holding[1:]:
-            merged = _merged(merged, part)
-        return self.value(merged, depth + 1)
+            both = merged(both, part)
+        return self.value(both, depth + 1)
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
         prefix = schema.get("prefixItems", ())
@@ -235,7 +262,7 @@ class _Maker:
         for index in range(count):
             part = prefix[index] if index < len(prefix) else items
             if "contains" in schema and index >= len(prefix) and index < len(prefix) + schema.get("minContains", 1):
-                part = _merged(part, schema["contains"])
+                part = merged(part, schema["contains"])
             made.append(self._other(part, made, depth) if schema.get("uniqueItems") else self.value(part, depth + 1))
         return made
 
@@ -245,7 +272,7 @@ class _Maker:
             value = self.value(schema, depth + 1)
             if value not in taken:
                 return value
-        raise _DeadEndError("too few different values")
+        raise DeadEndError("too few different values")
 
     def _string(self, schema: dict[str, Any]) -> str:
         least, most = int(schema.get("minLength", 0)), int(schema.get("maxLength", 1 << 20))
@@ -254,7 +281,7 @@ class _Maker:
         if schema.get("format") in _FORMATS:
             return _FORMATS[schema["format"]]
         if least > most:
-            raise _DeadEndError("no length is allowed")
+            raise DeadEndError("no length is allowed")
         return self._draw.text(self._draw.between(max(least, min(4, most)), min(most, max(least, 24))))
 
     def _bounds(self, schema: dict[str, Any]) -> tuple[float | int | None, float | int | None, bool, bool]:
@@ -287,7 +314,7 @@ class _Maker:
         lowest = -(-first // step)
         highest = max(last, first + step if high is None else last) // step
         if lowest > highest:
-            raise _DeadEndError("no integer is allowed")
+            raise DeadEndError("no integer is allowed")
         return self._draw.between(lowest, highest) * step
 
     def _number(self, schema: dict[str, Any]) -> int | float:
@@ -301,12 +328,12 @@ class _Maker:
             if low is None and last < first:
                 first = last - 20
             if first > last:
-                raise _DeadEndError("no number is allowed")
+                raise DeadEndError("no number is allowed")
             count = self._draw.between(first, last)
             return count * step if isinstance(step, int) else round(count * step, 12)
         try:
             return self._integer(schema)
-        except _DeadEndError:
+        except DeadEndError:
             low, high, low_open, high_open = self._bounds(schema)
             if low is None or high is None or low > high or (low == high and (low_open or high_open)):
                 raise
@@ -326,12 +353,12 @@ def _pattern_text(pattern: str, draw: Draw, *, least: int = 0, most: int = 1 << 
         try:
             text = matching(pattern, draw, padding=padding)
         except (ValueError, OverflowError) as error:
-            raise _DeadEndError(str(error)) from error
+            raise DeadEndError(str(error)) from error
         if len(text) < least and not pattern.endswith("$"):
             text += draw.text(least - len(text))
         if least <= len(text) <= most:
             return text
-    raise _DeadEndError("no string of a fitting length was found for the pattern")
+    raise DeadEndError("no string of a fitting length was found for the pattern")
 
 
 def _weight(schema: Any) -> int:
@@ -343,52 +370,3 @@ def _weight(schema: Any) -> int:
     if schema.get("type") == "object" or "properties" in schema:
         return 1 + len(schema.get("required", ()))
     return 1 if schema.get("type") == "array" else 0
-
-
-def _merged(a: Any, b: Any) -> Any:
-    """One schema that says what both say, as far as keywords can be joined without solving."""
-    if a is True or a == {}:
-        return b if isinstance(b, dict) or b is False else {}
-    if b is True or b == {}:
-        return a
-    if a is False or b is False:
-        raise _DeadEndError("nothing is valid")
-    out: dict[str, Any] = dict(a)
-    for key, value in b.items():
-        out[key] = _joined(key, out[key], value) if key in out else value
-    return out
-
-
-def _joined(key: str, a: Any, b: Any) -> Any:
-    if key in ("properties", "patternProperties", "$defs", "definitions"):
-        return {n: _merged(a[n], b[n]) if n in a and n in b else a.get(n, b.get(n)) for n in [*a, *b]}
-    if key == "required":
-        return list(dict.fromkeys([*a, *b]))
-    if key == "enum":
-        common = [member for member in a if member in b]
-        if not common:
-            raise _DeadEndError("two enums have nothing in common")
-        return common
-    if key == "type":
-        return _joined_types(a, b)
-    if key in ("items", "contains", "additionalProperties", "propertyNames") and not isinstance(a, list):
-        return _merged(a, b)
-    if key.startswith("min") or key == "exclusiveMinimum":
-        return max(a, b)
-    if key.startswith("max") or key == "exclusiveMaximum":
-        return min(a, b)
-    if key in ("anyOf", "oneOf"):
-        return [_merged(x, {key: b}) for x in a]
-    if key == "allOf":
-        return [*a, *b]
-    return a
-
-
-def _joined_types(a: str | list[str], b: str | list[str]) -> list[str]:
-    first = [a] if isinstance(a, str) else a
-    second = [b] if isinstance(b, str) else b
-    common = [t for t in first if t in second]
-    common += ["integer"] if {"integer", "number"} <= {*first, *second} and "integer" not in common else []
-    if not common:
-        raise _DeadEndError("two types have nothing in common")
-    return common
