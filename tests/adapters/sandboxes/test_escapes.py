@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+
+import tenuto
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.parametrize("kind", ["bubblewrap", "sandlock"])]
 
@@ -52,7 +61,7 @@ SHELL_ATTEMPTS = {
     "unmount": "umount /proc && echo ESCAPED",
     "user namespace": "unshare -U true && echo ESCAPED",
     "mount namespace as root": "unshare -Ur --mount true && echo ESCAPED",
-    "enter the namespaces of pid 1": "nsenter -t 1 -a true && echo ESCAPED",
+    "enter the namespaces of pid 1": "nsenter -t 1 -m -u -i -n -p true && echo ESCAPED",
     "chroot": "mkdir r && chroot r / && echo ESCAPED",
     "setuid program": "grep -q 'NoNewPrivs:.1' /proc/self/status || echo ESCAPED",
     "change the core pattern": "(exec 3>>/proc/sys/kernel/core_pattern) 2>/dev/null && echo ESCAPED",
@@ -60,12 +69,36 @@ SHELL_ATTEMPTS = {
     "sysrq": "(exec 3>>/proc/sysrq-trigger) 2>/dev/null && echo ESCAPED",
     "the engine's environment": "cat /proc/{engine}/environ 2>/dev/null | grep -q . && echo ESCAPED",
     "any process's environment": "grep -q ENGINE_MARK /proc/[0-9]*/environ 2>/dev/null && echo ESCAPED",
-    "the root of the engine": "ls /proc/{engine}/root/ && echo ESCAPED",
-    "the directory of the engine": "ls /proc/{engine}/cwd/ && echo ESCAPED",
+    "the root of the engine": "ls /proc/{engine}/root/usr && echo ESCAPED",
+    "the directory of the engine": "ls -A /proc/{engine}/cwd/ 2>/dev/null | grep -v /proc/ && echo ESCAPED",
     "the descriptors of the engine": "ls /proc/{engine}/fd && cat /proc/{engine}/fd/0 && echo ESCAPED",
     "signal a process outside": "kill -9 {victim} && echo ESCAPED",
     "signal the engine": "kill -0 {engine} && echo ESCAPED",
     "load a module": "modprobe dummy && echo ESCAPED",
+    "read through its own root": "cat /proc/self/root{outside}/secret && echo ESCAPED",
+    "read through the root of pid 1": "cat /proc/1/root{outside}/secret && echo ESCAPED",
+    "the tree replaced by a link": "cd .. && mv tree kept && ln -s {outside} tree && cat tree/secret && echo ESCAPED",
+    "a link put in a directory's place": "mkdir d && (cd d && rmdir ../d && ln -s {outside} ../d; cat ../d/secret) "
+    "&& echo ESCAPED",
+    "a program outside": "{outside}/program && echo ESCAPED",
+    "make a file outside readable": "chmod 777 {outside}/secret && echo ESCAPED",
+    "give a file outside away": "chown 12345 {outside}/secret && echo ESCAPED",
+    "change the times of a file outside": "touch -c -d 2001-01-01 {outside}/secret",  # the file is looked at
+    "cut a file outside": "truncate -s 0 {outside}/secret && echo ESCAPED",
+    "a pipe outside": "mkfifo {outside}/pipe && echo ESCAPED",
+    "a directory outside": "mkdir {outside}/directory && echo ESCAPED",
+    "a link outside": "ln -s /etc {outside}/link && echo ESCAPED",
+    "the engine's memory": "dd if=/proc/{engine}/mem of=mem bs=1 count=1 skip=4096 2>/dev/null && echo ESCAPED",
+    "devices of the kernel": "for d in mem kmem port kmsg fuse kvm net/tun; do "
+    "(exec 3</dev/$d) 2>/dev/null && echo ESCAPED; done",
+    "control groups": "find /sys/fs/cgroup -name cgroup.procs 2>/dev/null | grep -q . && echo ESCAPED",
+    "settings of the kernel in /sys": "(exec 3>>/sys/power/state) 2>/dev/null && echo ESCAPED",
+    "services that run containers": "ls /run/docker.sock /run/containerd 2>/dev/null && echo ESCAPED",
+    "the keys of people": "cat /root/.ssh/* /home/*/.ssh/* /root/.netrc 2>/dev/null | grep -q . && echo ESCAPED",
+    "tasks of the system": "(exec 3>>/var/spool/cron/crontabs/root) 2>/dev/null && echo ESCAPED",
+    "a process left behind": "(setsid sh -c 'trap \"\" TERM HUP; sleep 300' >/dev/null 2>&1 &) ; sleep 0.2",
+    "many processes left behind": "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do "
+    "(setsid sleep 300 >/dev/null 2>&1 &); done; sleep 0.2",
 }
 
 PYTHON_ATTEMPTS = {
@@ -83,20 +116,71 @@ PYTHON_ATTEMPTS = {
     "name the machine": "attempt(lambda: libc.sethostname(b'{hostname}', {hostname_length}))",
     "the session keyring": "attempt(lambda: libc.syscall(250, 0, -3, 1))",
     "performance counters": "attempt(lambda: libc.syscall(298, ctypes.create_string_buffer(128), 0, -1, -1, 0))",
-    "descriptors left open": "[attempt(lambda n=n: os.fstat(n) and n) for n in range(3, 64)]",
+    # Those of its own program, which sandlock gives it, lead nowhere else.
+    "descriptors left open": "own = ('/memfd:sandlock-exec', '/usr/lib', '/lib')\n"
+    "for n in range(3, 64):\n"
+    "    attempt(lambda: -os.readlink('/proc/self/fd/%d' % n).startswith(own) or n)",
     "a file handle": "h = ctypes.create_string_buffer(b'\\x40' + bytes(71))\nattempt("
     "lambda: libc.name_to_handle_at(-100, b'/usr', h, ctypes.byref(ctypes.c_int()), 0))",
+    "connect by another transport": "s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)\n"
+    "attempt(lambda: s.connect(('127.0.0.1', {port})) or 'mptcp')",
+    "connect while sending": "s = socket.socket()\n"
+    "attempt(lambda: s.sendto(b'x', 0x20000000, ('127.0.0.1', {port})))",
+    "connect by a mapped address": "attempt(lambda: socket.create_connection(('::ffff:127.0.0.1', {port}), 2))",
+    "a datagram to the host": "socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {datagrams}))",
+    "a socket of the hypervisor": "attempt(lambda: socket.socket(40, 1).connect((2, 1)) or 'vsock')",
+    "ask for a name": "attempt(lambda: socket.getaddrinfo('example.com', 80) and 'resolved')",
+    "calls by the ring": "attempt(lambda: libc.syscall(425, 8, ctypes.create_string_buffer(256)))",
+    "a program in the kernel": "attempt(lambda: libc.syscall(321, 0, ctypes.create_string_buffer(128), 128))",
+    "a descriptor of the engine": "attempt(lambda: libc.syscall(438, os.pidfd_open({engine}), 0, 0))",
+    "read a process outside by call": "b = ctypes.create_string_buffer(64)\n"
+    "v = (ctypes.c_void_p * 2)(ctypes.addressof(b), 8)\n"
+    "attempt(lambda: libc.syscall(310, {victim}, v, 1, v, 1, 0))",
+    "limits of a process outside": "import resource\n"
+    "attempt(lambda: resource.prlimit({victim}, resource.RLIMIT_CORE, (0, 0)) and 'limits')",
+    "the priority of a process outside": "attempt(lambda: os.setpriority(os.PRIO_PROCESS, {victim}, 19) or 'nice')",
+    "the processors of a process outside": "attempt(lambda: os.sched_setaffinity({victim}, [0]) or 'affinity')",
+    "shared memory of the host": "attempt(lambda: libc.shmget({memory}, 16, 0))",
+    "message queues of the host": "attempt(lambda: libc.msgget({memory}, 0))",
+    "semaphores of the host": "attempt(lambda: libc.semget({memory}, 1, 0))",
+    "the clock": "import time\nattempt(lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()) or 'set')",
+    "the terminal": "attempt(lambda: os.open('/dev/tty', os.O_RDWR))",
+    "a file swapped with one outside": "open('mine', 'w').close()\n"
+    "attempt(lambda: libc.renameat2(-100, b'mine', -100, b'{outside}/secret', 2))",
+    "attributes of a file outside": "attempt(lambda: os.setxattr('{outside}/secret', 'user.x', b'1') or 'attribute')",
+    "a nameless file outside": "attempt(lambda: os.open('{outside}', os.O_TMPFILE | os.O_RDWR))",
+    "a file by its handle": "h = ctypes.create_string_buffer(b'\\x08' + bytes(79))\n"
+    "attempt(lambda: libc.open_by_handle_at(os.open('.', os.O_RDONLY), h, 0))",
 }
 
 
 @pytest.fixture
 def facts(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """What the attempts aim at: a secret, a listening port, a process, all of the host."""
-    outside = tmp_path / "outside"
+    with aims(tmp_path / "outside") as found:
+        yield found
+
+
+@contextmanager
+def aims(outside: Path, user: int | None = None) -> Iterator[dict[str, Any]]:
+    """What the attempts aim at, all of the host: files, a port, sockets, shared memory, a process."""
     outside.mkdir()
     (outside / "secret").write_text("SECRET")
-    victim = subprocess.Popen(["sleep", "600"], env={"ENGINE_MARK": "1", "PATH": os.environ["PATH"]})
+    (outside / "program").write_text("#!/bin/sh\nexit 0\n")
+    (outside / "program").chmod(0o755)
+    if user is not None:
+        for own in (outside, *outside.iterdir()):
+            os.chown(own, user, user)
+    os.utime(outside / "secret", (1_000_000_000, 1_000_000_000))
+    before = looked_at(outside / "secret")
+    key = 0x7E000000 + os.getpid()
+    shared = make_shared(key)
+    victim = subprocess.Popen(["sleep", "600"], env={"ENGINE_MARK": "1", "PATH": os.environ["PATH"]}, user=user)
+    state = process_state(victim.pid)
     server = socket.create_server(("127.0.0.1", 0))
+    server.setblocking(False)
+    datagrams = socket.socket(type=socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", 0))
+    datagrams.setblocking(False)
     files = socket.socket(socket.AF_UNIX)
     files.bind(str(outside / "s"))
     files.listen()
@@ -108,20 +192,68 @@ def facts(tmp_path: Path) -> Iterator[dict[str, Any]]:
             "engine": os.getpid(),
             "hostname": os.uname().nodename,
             "hostname_length": len(os.uname().nodename),
+            "datagrams": datagrams.getsockname()[1],
+            "memory": key,
             "outside": outside,
             "port": server.getsockname()[1],
             "victim": victim.pid,
         }
+        with pytest.raises(BlockingIOError):
+            datagrams.recv(1)
         assert victim.poll() is None, "a process outside was killed"
+        assert process_state(victim.pid) == state, "a process outside was changed"
         assert (outside / "secret").read_text() == "SECRET"
-        assert sorted(path.name for path in outside.iterdir()) == ["s", "secret"]
+        assert looked_at(outside / "secret") == before, "a file outside was changed"
+        assert sorted(path.name for path in outside.iterdir()) == ["program", "s", "secret"]
         for path in ("/usr/tenuto-escape", "/etc/tenuto-escape", "/tenuto-escape"):
             assert not Path(path).exists()
     finally:
         victim.kill()
         victim.wait()
-        for one in (server, files, abstract):
+        remove_shared(shared)
+        for one in (server, files, abstract, datagrams):
             one.close()
+
+
+ATTEMPTS = [*SHELL_ATTEMPTS, *PYTHON_ATTEMPTS]
+
+
+def looked_at(path: Path) -> tuple[object, ...]:
+    status = path.stat()
+    return (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_nlink, os.listxattr(path))
+
+
+def process_state(pid: int) -> tuple[object, ...]:
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    return (os.getpriority(os.PRIO_PROCESS, pid), os.sched_getaffinity(pid), limits)
+
+
+def make_shared(key: int) -> tuple[int, int, int]:
+    """Shared memory, a message queue and a semaphore of this machine, open to everybody."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    mode = 0o1666  # IPC_CREAT, and anybody may use it
+    made = (libc.shmget(key, 16, mode), libc.msgget(key, mode), libc.semget(key, 1, mode))
+    assert min(made) >= 0
+    return made
+
+
+def remove_shared(made: tuple[int, int, int]) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmctl(made[0], 0, None)
+    libc.msgctl(made[1], 0, None)
+    libc.semctl(made[2], 0, 0)
+
+
+def holders(mark: str) -> list[int]:
+    """Processes of this machine that were given the mark."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                found.append(int(pid))
+        except OSError:
+            continue
+    return found
 
 
 def _script(name: str, facts: dict[str, Any]) -> str:
@@ -135,11 +267,77 @@ class _Keep(dict[str, Any]):
         return "{" + key + "}"
 
 
-@pytest.mark.parametrize("name", [*SHELL_ATTEMPTS, *PYTHON_ATTEMPTS])
-async def test_no_way_out(name: str, shell: Any, facts: dict[str, Any]) -> None:
-    result = await shell(_script(name, facts), environment={"GIVEN": "PASSED-VALUE"})
+def test_there_are_sixty_attempts_and_more(kind: str) -> None:
+    assert kind
+    assert len(set(ATTEMPTS)) >= 90
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+async def test_no_way_out_and_nobody_left(name: str, shell: Any, facts: dict[str, Any]) -> None:
+    mark = f"given-{os.getpid()}-{time.monotonic_ns()}"
+    result = await shell(_script(name, facts), environment={"GIVEN": mark})
     assert b"ESCAPED" not in result.stdout, (result.stdout, result.stderr)
     assert result.ended == "exit"
+    assert not holders(mark)
+
+
+RUNNER = """
+import asyncio, json, os, sys
+from tenuto.adapters.sandboxes.finding import find_sandbox
+from tenuto.ports.tools import SandboxCommand
+async def main():
+    given = json.load(sys.stdin)
+    sandbox = await find_sandbox(given["kind"])
+    for name, script in given["scripts"].items():
+        script = script.replace("{engine}", str(os.getpid()))
+        ran = await sandbox.run(SandboxCommand(
+            argv=("/bin/sh", "-c", script), directory=given["tree"], timeout_us=30_000_000,
+            environment={"HOME": "/tmp", "PATH": "/usr/bin:/bin", "GIVEN": given["mark"]}))
+        if b"ESCAPED" in ran.stdout or ran.ended != "exit":
+            print(name, ran)
+    print("all", len(given["scripts"]), os.geteuid())
+asyncio.run(main())
+"""
+
+
+def test_nobody_finds_no_way_out_either(kind: str) -> None:
+    """The same attempts by an engine that is not root, at files and processes of its own user."""
+    nobody, python = 65_534, "/usr/bin/python3"
+    if os.geteuid() != 0 or not Path(python).exists():
+        pytest.skip("needs root, to become another user, and a Python that others can reach")
+    place = Path(tempfile.mkdtemp(prefix="tenuto-nobody-"))
+    places = [str(Path(tenuto.__file__).parents[1]), str(Path(msgspec.__file__).parents[1])]
+    mark = f"nobody-{os.getpid()}-{time.monotonic_ns()}"
+    try:
+        place.chmod(0o755)
+        subprocess.run([python, "-m", "venv", "--without-pip", place / "venv"], check=True, timeout=60)
+        (packages,) = (place / "venv" / "lib").glob("python3*/site-packages")
+        (packages / "tenuto.pth").write_text("\n".join(places))
+        tree = place / "tree"
+        tree.mkdir()
+        os.chown(tree, nobody, nobody)
+        with aims(place / "outside", nobody) as facts:
+            del facts["engine"]
+            scripts = {name: _script(name, facts).replace("python -", "python3 -", 1) for name in ATTEMPTS}
+            ran = subprocess.run(
+                [place / "venv" / "bin" / "python", "-B", "-c", RUNNER],
+                cwd="/",
+                env={"PATH": "/usr/bin:/bin"},
+                input=json.dumps({"kind": kind, "mark": mark, "scripts": scripts, "tree": str(tree)}),
+                capture_output=True,
+                text=True,
+                timeout=300,
+                user=nobody,
+                group=nobody,
+                extra_groups=[],
+                check=False,
+            )
+        if "ModuleNotFoundError" in ran.stderr or "ImportError" in ran.stderr:
+            pytest.skip(f"that Python cannot run the engine: {ran.stderr[-200:]}")
+        assert ran.stdout == f"all {len(scripts)} {nobody}\n", ran.stdout + ran.stderr
+        assert not holders(mark)
+    finally:
+        shutil.rmtree(place)
 
 
 async def test_only_the_given_environment_is_seen(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:

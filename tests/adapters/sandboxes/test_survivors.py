@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from tenuto.adapters.sandboxes.launching import LAUNCH
+from tenuto.adapters.sandboxes.orphans import end_orphans
+
 pytestmark = [pytest.mark.sandbox, pytest.mark.parametrize("kind", ["bubblewrap", "sandlock", "none"])]
 
 CHILDREN = {
@@ -130,8 +133,32 @@ async def test_cancelled_before_it_began(shell: Any, mark: str) -> None:
     assert not alive(mark)
 
 
+@pytest.mark.parametrize("after_ms", [1, 2, 3, 4, 5, 6, 8, 10, 15, 20])
+async def test_cancelled_while_the_sandbox_is_made(shell: Any, mark: str, after_ms: int) -> None:
+    begun = time.monotonic()
+    running = asyncio.ensure_future(shell(CHILDREN["plain"].format(mark=mark)))
+    await asyncio.sleep(after_ms / 1_000)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not alive(mark)
+    assert time.monotonic() - begun < 15
+
+
 async def test_children_left_behind_by_a_command_that_ended(shell: Any, mark: str) -> None:
     result = await shell(f"setsid sleep {mark} & (setsid sleep {mark} >/dev/null 2>&1 &); echo done")
     assert result.stdout == b"done\n"
     assert result.exit_code == 0
     assert not alive(mark)
+
+
+def test_a_sandbox_that_was_never_finished_is_ended_by_the_next_engine(kind: str, mark: str) -> None:
+    """The first process of a bwrap that was killed while it made the namespace: an orphan that has its arguments."""
+    if kind != "bubblewrap":
+        pytest.skip("only bwrap has such a moment")
+    waiting = ["/usr/bin/bwrap", "-c", "import time; time.sleep(60)", LAUNCH, mark]
+    orphan = f"import os; os.fork() and os._exit(0); os.execv({sys.executable!r}, {waiting!r})"
+    subprocess.run([sys.executable, "-c", orphan], check=True, stdin=subprocess.DEVNULL, timeout=20)
+    assert until(lambda: len(alive(mark)) == 1)
+    assert until(lambda: bool(end_orphans()))
+    assert until(lambda: not alive(mark))

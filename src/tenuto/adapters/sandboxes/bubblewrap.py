@@ -55,9 +55,9 @@ class BubblewrapSandbox(Sandbox):
                 stop=guest.stop,
                 timeout_us=command.timeout_us,
                 output_bytes_max=command.output_bytes_max,
+                # bwrap is gone before its namespace is; nothing may be left when this returns.
+                gone=guest.gone,
             )
-            # bwrap is gone before its namespace is; nothing may be left when this returns.
-            await guest.gone()
         finally:
             guest.close()
         if not guest.started and not result.timed_out:
@@ -119,7 +119,15 @@ class Guest:
                 os.close(descriptor)
 
     def stop(self) -> None:
-        """Kill all of it. The kernel kills the namespace when its first process, which dies with bwrap, is gone."""
+        """Kill all of it. The kernel kills the namespace when its first process, which dies with bwrap, is gone.
+
+        Before the command is ready it is told to end instead: a first process whose bwrap is killed while it makes
+        the namespace waits for it for ever.
+        """
+        if not self.started:
+            with suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
+            return
         self.process.kill()
         if self._first_descriptor is not None:
             with suppress(ProcessLookupError):

@@ -6,6 +6,7 @@ import tempfile
 from typing import Literal
 
 from tenuto.adapters.sandboxes.bubblewrap import BubblewrapSandbox
+from tenuto.adapters.sandboxes.orphans import end_orphans
 from tenuto.adapters.sandboxes.places import found_program
 from tenuto.adapters.sandboxes.sandlocked import SandlockSandbox
 from tenuto.adapters.sandboxes.unconfined import NoSandbox
@@ -54,4 +55,5 @@ def _made(name: str) -> Sandbox:
     program = found_program("bwrap")
     if program is None:
         raise SandboxUnavailableError("bwrap is not installed")
+    end_orphans()
     return BubblewrapSandbox(program)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from tenuto.adapters.sandboxes import guardian
 from tenuto.adapters.sandboxes.launching import FILES_MAX, launch_arguments, normal_exit_code
 from tenuto.adapters.sandboxes.supervision import supervise
+from tenuto.adapters.sandboxes.syscalls import bystander_program
 from tenuto.errors import SandboxUnavailableError
 from tenuto.ports.tools import SandboxCommand, SandboxResult
 
@@ -37,6 +38,7 @@ async def run_guarded(
         "directory": command.directory,
         "environment": dict(command.environment),
         "files_max": FILES_MAX,
+        "filter": bystander_program().hex() if kind == "sandlock" else "",
         "kind": kind,
         "memory_bytes_max": command.memory_bytes_max,
         "network": command.network,

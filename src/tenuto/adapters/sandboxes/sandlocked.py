@@ -1,7 +1,8 @@
 """Commands under the `sandlock` package (Landlock and seccomp), for machines without user namespaces.
 
 Weaker than bubblewrap: paths outside are refused rather than invisible, and processes of the host can be seen in
-/proc. Killing what survives is the guardian's work, since sandlock itself leaves children behind.
+/proc. Modes and owners cannot be changed by descriptor (`fchmod`), so `tar x` and `install` fail. Killing what
+survives is the guardian's work, since sandlock itself leaves children behind.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _READABLE = (
     "/etc/ld.so.cache",
     "/etc/alternatives",
     "/etc/passwd",
+    "/etc/gitconfig",
     "/etc/group",
     "/etc/localtime",
     "/etc/ssl/openssl.cnf",

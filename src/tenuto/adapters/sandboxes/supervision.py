@@ -40,13 +40,16 @@ async def supervise(
     stop: Callable[[], None],
     timeout_us: int,
     output_bytes_max: int,
+    gone: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> Supervised:
     """Wait until `process` and all holders of its pipes are gone, while `attend` speaks with it.
+
+    `gone` waits for what may outlive both; it is awaited in every case, a cancellation included.
 
     `stop` kills whatever runs; it is called when the time is over and when this is cancelled, and the wait goes on
     until the process is gone. An exception of `attend` stops the process too, and is raised then.
     """
-    work = asyncio.ensure_future(_follow(process, attend, stop, timeout_us, output_bytes_max))
+    work = asyncio.ensure_future(_all_of(_follow(process, attend, stop, timeout_us, output_bytes_max), gone))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -57,6 +60,18 @@ async def supervise(
         if not work.cancelled():
             work.exception()
         raise
+
+
+async def _all_of(
+    follow: Coroutine[Any, Any, Supervised], gone: Callable[[], Coroutine[Any, Any, None]] | None
+) -> Supervised:
+    try:
+        return await follow
+    finally:
+        if gone is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_S):
+                    await gone()
 
 
 async def _follow(
