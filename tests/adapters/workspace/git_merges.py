@@ -187,3 +187,43 @@ def _both_alike(chance: random.Random) -> Drawn:
 
 
 KINDS = (_lines, _lines, _lines, _one_side, _both_alike)
+
+
+FEW = ("a", "b", "a/x", "a/y", "a/x/q", "b/z", "c", "c/d/e")
+"""Paths of which some are files where others need directories."""
+
+
+def _whatever(chance: random.Random, path: str) -> tuple[str, bytes]:
+    """A file whose content is unlike that of every other path, so that git sees no renames."""
+    lines = [f"{path * 3} {number}\n" for number in range(12)]
+    kind = chance.randrange(9)
+    if kind in (0, 1):
+        lines[8 * kind + 1] = "changed\n"
+    if kind == 2:
+        return SYMLINK, (path * 3).encode() + b"%d" % chance.randrange(2)
+    if kind == 3:
+        return FILE, b"\0" + path.encode() * 30 + b"%d" % chance.randrange(2)
+    if kind == 4:
+        return FILE, b""
+    return EXECUTABLE if kind == 5 else FILE, "".join(lines).encode()
+
+
+def _put(tree: dict[str, tuple[str, bytes]], path: str, file: tuple[str, bytes]) -> None:
+    for other in list(tree):
+        if path.startswith(other + "/") or other.startswith(path + "/"):
+            del tree[other]
+    tree[path] = file
+
+
+def clashing_case(chance: random.Random) -> Case:
+    """Anything at all done to the same few paths: files, links and directories in one another's place."""
+    base: dict[str, tuple[str, bytes]] = {}
+    for path in chance.sample(FEW, 5):
+        _put(base, path, _whatever(chance, path))
+    sides = []
+    for _ in range(2):
+        tree = {path: file for path, file in base.items() if chance.random() < 0.85}
+        for path in chance.sample(FEW, chance.randrange(4)):
+            _put(tree, path, _whatever(chance, path))
+        sides.append(tree)
+    return Case(base, *sides)

@@ -15,10 +15,10 @@ import pytest
 
 from tenuto.adapters.workspace.texts import Region, Side, merge_texts
 from tenuto.adapters.workspace.trees import EXECUTABLE, FILE, SYMLINK
-from tenuto.core.merging import MergedTree, MergePlan, TreeToMerge
+from tenuto.core.merging import MergedTree, MergePlan, MergePolicy, TreeToMerge
 
 from .conftest import Trees
-from .git_merges import Case, Tree, a_case, files_of, merge_by_git, some_lines, tree_id
+from .git_merges import Case, Tree, a_case, clashing_case, files_of, merge_by_git, some_lines, tree_id
 
 
 async def merged(trees: Trees, case: Case) -> MergedTree:
@@ -51,6 +51,49 @@ async def test_merges_of_edits_that_are_not_adjacent_have_gits_trees(trees: Tree
 @pytest.mark.battery
 async def test_a_thousand_merges_have_gits_trees(trees: Trees, tmp_path: Path) -> None:
     assert await agree_with_git(trees, tmp_path / "git", 1_000, 1_000) == 1_000
+
+
+async def agree_where_they_clash(trees: Trees, directory: Path, first: int, count: int) -> int:
+    """Where git's merge is clean ours is, with its tree, and nowhere else. How many were conflicts."""
+    cases = [clashing_case(random.Random(seed)) for seed in range(first, first + count)]
+    conflicts = 0
+    for seed, git in enumerate(await asyncio.to_thread(merge_by_git, directory, cases), first):
+        case = cases[seed - first]
+        outcome = await merged(trees, case)
+        mirrored = await merged(trees, Case(case.base, case.theirs, case.ours))
+        assert (outcome.tree is not None) == git.clean == (mirrored.tree is not None), f"seed {seed}"
+        if git.clean:
+            assert tree_id(await files(trees, outcome)) == git.tree, f"seed {seed}"
+            assert mirrored.tree == outcome.tree, f"seed {seed}"
+        conflicts += not git.clean
+    return conflicts
+
+
+async def test_files_links_and_directories_in_one_anothers_place(trees: Trees, tmp_path: Path) -> None:
+    assert 10 < await agree_where_they_clash(trees, tmp_path / "git", 0, 120) < 100
+
+
+@pytest.mark.battery
+async def test_a_thousand_clashes_are_those_of_git(trees: Trees, tmp_path: Path) -> None:
+    assert 100 < await agree_where_they_clash(trees, tmp_path / "git", 1_000, 1_000) < 900
+
+
+async def test_every_policy_makes_a_sound_tree_of_every_clash(trees: Trees) -> None:
+    for seed in range(200):
+        case = clashing_case(random.Random(seed))
+        base, ours, theirs = [await trees.make(dict(tree)) for tree in case]
+        others = (TreeToMerge(base=base, step="b", tree=theirs),)
+        for policy in (
+            MergePolicy(kind="prefer", prefer="a"),
+            MergePolicy(kind="prefer", prefer="b"),
+            MergePolicy(kind="older"),
+            MergePolicy(kind="agent", agent="resolver"),
+        ):
+            outcome = await trees.workspace.merge(MergePlan(step="a", tree=ours, others=others, policy=policy))
+            tree = outcome.tree or outcome.marked
+            assert tree is not None
+            paths = {entry.path for entry in await trees.workspace.entries(tree)}
+            assert not any(path.startswith(other + "/") for path in paths for other in paths), f"seed {seed}"
 
 
 def text(*lines: str) -> tuple[str, bytes]:

@@ -86,6 +86,7 @@ QUIET: dict[str, tuple[Files, Files, Files, Files]] = {
         {"f": b"a\n2\n3\n4\nb\n"},
     ),
     "file becomes a directory": ({"f": b"1"}, {"f": b"1", "g": b"2"}, {"f/x": b"3"}, {"f/x": b"3", "g": b"2"}),
+    "both delete a file, one makes a directory there": ({"f": b"1"}, {}, {"f/x": b"3"}, {"f/x": b"3"}),
     "directory becomes a file": ({"f/x": b"1"}, {"f/x": b"1", "g": b"2"}, {"f": b"3"}, {"f": b"3", "g": b"2"}),
 }
 

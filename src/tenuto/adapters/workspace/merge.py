@@ -126,7 +126,7 @@ class _Fold:
                 after = _node(change.after) if own is None else await self._path(path, own, change)
                 decided.append((path, after))
         for path, node in decided:
-            if node is None:
+            if node is None and not _is_directory(await overlay.find(path)):
                 await overlay.remove(path)
         for path, node in decided:
             if node is not None:
@@ -253,6 +253,11 @@ class _Fold:
 async def _unblocked(size: int, work: Callable[[], Outcome]) -> Outcome:
     """Do what takes long for long texts, without a stop of everything else."""
     return work() if size < _QUICK_BYTES else await asyncio.to_thread(work)
+
+
+def _is_directory(node: Node | None) -> bool:
+    """Whether one stands now where a file was that both sides deleted: one of them made it there."""
+    return node is not None and node.mode == DIRECTORY
 
 
 def _node(entry: TreeEntry | None) -> Node | None:
