@@ -85,8 +85,8 @@ def _words(event: Event, timeline: Timeline) -> str:
             return f"failed: {error.kind}: {error.message}"
         case AttemptFailed(attempt=attempt, error=error):
             return f"attempt {attempt} failed: {error.kind}: {error.message}"
-        case StepSkipped(because=because):
-            return f"skipped, because of {because}"
+        case StepSkipped(because=because, path=path):
+            return "skipped, its condition is false" if because == path else f"skipped, because of {because}"
         case StepCancelled():
             return "cancelled"
         case _:
@@ -202,6 +202,8 @@ def _body(content: Content) -> str:
     if not content.at_hand:
         return f"{content.length:,} bytes"
     value = content.value
+    if isinstance(value, str):
+        return value[: 2 * ARGUMENTS_MAX]
     if isinstance(value, dict) and "exit_code" in value:
         said = str(value.get("stdout") or value.get("stderr") or "").strip()
         return f"exit code {value['exit_code']}" + (f": {said[: 2 * ARGUMENTS_MAX]}" if said else "")

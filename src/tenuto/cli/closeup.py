@@ -61,7 +61,8 @@ def _said_already(looked: LookedAtStep) -> bool:
     last, output = looked.calls[-1], looked.step.output
     if last.kind == "tool":
         return last.result is not None and bytes(last.result) == output.data
-    return last.text is not None and last.text.strip() in (output.value, output.data.decode())
+    value = output.value
+    return last.text is not None and last.text.strip() in (str(value).strip(), output.data.decode())
 
 
 def _step_fields(looked: LookedAtStep) -> Iterator[tuple[str, str]]:

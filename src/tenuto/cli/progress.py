@@ -117,7 +117,7 @@ def _line(published: Published) -> str:
         case AttemptFailed(path=path, error=error):
             return f"again      {path}: {error.kind}: {error.message}"
         case StepSkipped(path=path, because=because):
-            return f"skipped    {path}, because of {because}"
+            return f"skipped    {path}, " + ("its condition is false" if because == path else f"because of {because}")
         case StepCancelled(path=path):
             return f"cancelled  {path}{_because(published.state)}"
         case CallLost(call=call):

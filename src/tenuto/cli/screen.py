@@ -54,13 +54,20 @@ class Screen:
     def show(self, lines: Iterable[Line]) -> None:
         """Write lines, each as it comes."""
         for line in lines:
-            self._stream.write("".join(map(self._shown, line)).rstrip() + "\n")
+            self._stream.write("".join(map(self._shown, _stripped(line))) + "\n")
 
     def _shown(self, span: Span) -> str:
         text = printable(span.text)
         if not self._colour or not span.style or not text.strip():
             return text
         return f"\x1b[{_STYLES[span.style]}m{text}\x1b[0m"
+
+
+def _stripped(line: Line) -> Line:
+    """Without the blanks at its end, which a colour would keep."""
+    while line and not line[-1].text.rstrip():
+        line = line[:-1]
+    return (*line[:-1], line[-1]._replace(text=line[-1].text.rstrip())) if line else line
 
 
 def screen_of(variables: Mapping[str, str], stream: TextIO | None = None) -> Screen:

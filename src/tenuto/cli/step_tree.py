@@ -26,7 +26,14 @@ OUTPUT_WIDTH = 100
 COLUMN_MIN = 8
 NAMES = (0, 1, 2)
 """The columns of steps, agents and models."""
-STYLES = {"completed": "good", "failed": "bad", "in doubt": "odd", "waits for budget": "odd", "running": "busy"}
+STYLES = {
+    "completed": "good",
+    "failed": "bad",
+    "in doubt": "odd",
+    "asks a person": "odd",
+    "waits for budget": "odd",
+    "running": "busy",
+}
 """How the states of steps are shown; the rest is dim or plain."""
 
 
@@ -111,10 +118,10 @@ class _Tree:
         word = self._words[step.path]
         spent = self._spent(step)
         span = self._seen.timeline.steps.get(step.path)
-        begun = None if span is None else span.begun_us
+        begun = self._begun_us(step)
         until = self._seen.now_us if span is None or span.ended_us is None else span.ended_us
         columns = (
-            step.path.removeprefix(parent) if step.parent is not None else step.path,
+            step.path.removeprefix(parent).removeprefix("/") if step.parent is not None else step.path,
             str(step_result(self._state, step).agent or ""),
             short_model(self._models.get(step.path, "")) if self._tell_models else "",
             "" if begun is None else shown_short_time((until - begun) // 1000),
@@ -124,6 +131,14 @@ class _Tree:
         )
         return _Row(indent, SIGNS[word], word, columns, tuple(self._below(step, indent + 4)))
 
+    def _begun_us(self, step: StepState) -> int | None:
+        """When a step began; one that only holds others, with the first of them."""
+        span = self._seen.timeline.steps.get(step.path)
+        if span is not None and span.begun_us is not None:
+            return span.begun_us
+        below = [self._begun_us(child) for child in self._children.get(step.path, ())]
+        return min((at for at in below if at is not None), default=None)
+
     def _spent(self, step: StepState) -> Amount:
         spent = self._own.get(step.path, NOTHING)
         for child in self._children.get(step.path, ()):
@@ -131,7 +146,9 @@ class _Tree:
         return spent
 
     def _below(self, step: StepState, indent: int) -> Iterator[Line]:
-        if step.error is not None and step.status != "cancelled":
+        if step.error is not None and step.status == "skipped":
+            yield (Span(" " * indent + step.error.message, "dim"),)
+        elif step.error is not None and step.status != "cancelled":
             for line in folded(f"{step.error.kind}: {step.error.message}", self._width, " " * indent):
                 yield (Span(line, "bad"),)
             if step.path not in self._children:

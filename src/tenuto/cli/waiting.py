@@ -21,6 +21,7 @@ SIGNS = {
     "waiting": "○",
     "queued": "○",
     "in doubt": "?",
+    "asks a person": "?",
     "interrupted": "◌",
     "waits for budget": "◌",
 }
@@ -42,7 +43,7 @@ def doing(step: StepState, calls: Mapping[str, set[str]], *, driven: bool) -> st
     own = calls.get(step.path, set())
     if driven and (not own or own & {"open", "lost"}):
         return step.status
-    for status, word in (("doubt", "in doubt"), ("parked", "waits for budget")):
+    for status, word in (("doubt", "in doubt"), ("asked", "asks a person"), ("parked", "waits for budget")):
         if status in own:
             return word
     if not driven:
