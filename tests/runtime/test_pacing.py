@@ -133,9 +133,11 @@ async def test_open_calls_are_limited() -> None:
 
 async def test_other_providers_do_not_wait() -> None:
     asking = Asking(ProviderLimits(at_once=1), takes_us=SECOND)
+    asking.pace = Pace({"openai": ProviderLimits(at_once=1), "groq": ProviderLimits()}, asking.clock)
     first = asyncio.create_task(asking.call(0))
     second = asyncio.create_task(asking.call(1))
-    other = asyncio.create_task(asking.call(2, model="mock:"))
+    other = asyncio.create_task(asking.call(2, model="groq:m"))
+    assert not asking.pace.paces("mock:")
     for _ in range(9):
         await asyncio.sleep(0)
     assert [number for _, number in asking.begun] == [0, 2]
@@ -263,7 +265,7 @@ async def test_a_call_that_waited_is_not_made_when_its_engine_may_start_nothing_
         live=EventBus(),
         models=model,
         plans=None,
-        pace=Pace({}, clock),
+        pace=Pace({"mock": ProviderLimits()}, clock),
         redactor=NOTHING_SECRET,
         secrets={},
         tools=Toolbox([]),

@@ -53,14 +53,15 @@ class Pace:
     def __init__(self, limits: Mapping[str, ProviderLimits], clock: Clock) -> None:
         self._providers = {name: _Provider(limit, clock) for name, limit in limits.items()}
 
+    def paces(self, model: str) -> bool:
+        """Whether a limit holds for the provider of `model`."""
+        return model.partition(":")[0] in self._providers
+
     @asynccontextmanager
     async def turn(self, model: str, tokens: int) -> AsyncIterator[Turn]:
-        """Wait until `model` may be asked for a call that holds `tokens`; the call is open while the block runs."""
-        provider = self._providers.get(model.partition(":")[0])
+        """Wait until `model`, which has a limit, may be asked; the call holds `tokens` and is open in the block."""
+        provider = self._providers[model.partition(":")[0]]
         turn = Turn()
-        if provider is None:
-            yield turn
-            return
         await provider.enter(tokens)
         try:
             yield turn

@@ -84,6 +84,8 @@ class Effects:
     ) -> ModelReplied | ModelCallFailed:
         """Ask when the provider may be asked. `may_start` raises where this engine must start nothing any more."""
         event = command.event
+        if not self.pace.paces(event.config.model):
+            return await self._ask(run, command)
         async with self.pace.turn(event.config.model, event.hold.tokens) as turn:
             may_start()
             turn.outcome = await self._ask(run, command)
