@@ -16,11 +16,12 @@ from tenuto.app.locking import Move, lock_path, locked, moves, read_lock_file
 from tenuto.app.nouns import counted
 from tenuto.app.plans import ReadyPlan, programs_of, ready_plan
 from tenuto.app.providers import model_directory
+from tenuto.core.agent_work import MODEL_DEFAULT
 from tenuto.core.ids import Digest
 from tenuto.core.models import ModelProfile
 from tenuto.core.plan import Lock, Registry, every_step
 from tenuto.core.pricing import unknown_prices
-from tenuto.core.spec import MODEL_DEFAULT, RunSpec
+from tenuto.core.spec import RunSpec
 from tenuto.errors import InvalidPlanError, UsageError
 
 __all__ = ["CheckedPlan", "check_plan"]

@@ -10,13 +10,15 @@ from collections.abc import Callable
 
 import msgspec
 
+from tenuto.core.agent_work import AgentWork
 from tenuto.core.budget import Amount, Limits
 from tenuto.core.canonical import parse
 from tenuto.core.frames import CORRECTIONS_MAX
 from tenuto.core.ledger import model_hold
 from tenuto.core.models import Message
 from tenuto.core.plan import PlanWork, PromptWork, RunWork, UsesWork
-from tenuto.core.spec import PLENTY, AgentWork, RunSpec, StepSpec
+from tenuto.core.shares import PLENTY
+from tenuto.core.spec import RunSpec, StepSpec
 
 __all__ = ["DIMENSIONS", "Bound", "Forecast", "StepForecast", "forecast"]
 

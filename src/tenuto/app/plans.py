@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tenuto.core.agent_work import MODEL_DEFAULT
 from tenuto.core.agents import AgentSpec
 from tenuto.core.canonical import DIGITS_MAX, clean
 from tenuto.core.plan import Plan, UsesWork, every_step, plans_within
 from tenuto.core.problems import shorten
-from tenuto.core.spec import MODEL_DEFAULT
 from tenuto.errors import InvalidPlanError, UsageError
 
 if TYPE_CHECKING:

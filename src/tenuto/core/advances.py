@@ -9,7 +9,8 @@ from tenuto.core.canonical import digest
 from tenuto.core.events.program import OpenLanes, StepAdvanced
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest
-from tenuto.core.moves import close_account, lane_account, place, settle_program
+from tenuto.core.moves import lane_account
+from tenuto.core.program_moves import close_account, place, settle_program
 from tenuto.core.state import ExecutionState, ProgramFrame, StepState, Verdict
 
 __all__ = [

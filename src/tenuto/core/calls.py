@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from tenuto.core.agent_work import AgentWork
 from tenuto.core.budget import NOTHING, Amount, subtract
 from tenuto.core.canonical import canonical, digest
 from tenuto.core.commands import CallModel, CallTool, Command, Conclude
@@ -25,7 +26,7 @@ from tenuto.core.ledger import missing, model_hold
 from tenuto.core.models import Message, ModelConfig
 from tenuto.core.scope import rendered, step_scope
 from tenuto.core.seeds import call_seed
-from tenuto.core.spec import PLENTY, AgentWork
+from tenuto.core.shares import PLENTY
 from tenuto.core.state import AgentFrame, Call, CommandFrame, ExecutionState, ProgramFrame, StepState
 from tenuto.core.tools import Effect
 from tenuto.core.work import work_of

@@ -8,7 +8,7 @@ from tenuto.core.content import Content
 from tenuto.core.ids import child_path, iteration_path
 from tenuto.core.plan_inputs import check_inputs
 from tenuto.core.scope import plan_scope, step_scope
-from tenuto.core.spec import PLENTY
+from tenuto.core.shares import PLENTY
 from tenuto.core.state import ExecutionState, StepState
 from tenuto.errors import UsageError
 

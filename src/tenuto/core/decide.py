@@ -18,12 +18,12 @@ from tenuto.core.events.run import ParkedCall, RunEnded, RunExhausted
 from tenuto.core.ids import END_MERGE, Digest, Position, StepPath
 from tenuto.core.joins import ends_tree
 from tenuto.core.ledger import RUN, payment
-from tenuto.core.moves import unwanted_member
 from tenuto.core.people import ask_person
 from tenuto.core.results import result_digest
 from tenuto.core.scope import plan_scope
 from tenuto.core.seeds import backoff_ms
 from tenuto.core.state import ROOT, Call, ExecutionState, StepState
+from tenuto.core.step_moves import unwanted_member
 from tenuto.core.stepping import decide_step, load_again, merge_again
 
 __all__ = ["decide", "idle", "outstanding_timers", "waits_for_people", "waits_for_program"]

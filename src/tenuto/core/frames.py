@@ -16,7 +16,8 @@ from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest, split_position
 from tenuto.core.merging import MergedTree
 from tenuto.core.models import ToolCallAsk
-from tenuto.core.moves import attend, drop_call, enqueue, feed, give_verdict, put_step, vacate
+from tenuto.core.moves import attend, drop_call, enqueue, give_verdict, put_step, vacate
+from tenuto.core.program_moves import feed
 from tenuto.core.state import AgentFrame, Call, CommandFrame, Exchange, ExecutionState, ProgramFrame, StepState
 from tenuto.core.work import needs_approval, work_of
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenuto.core.agenda import Order
+from tenuto.core.agent_work import AgentWork
 from tenuto.core.budget import DIMENSIONS, NOTHING, Account, Amount, add, shortfall, subtract
 from tenuto.core.events.budget import BudgetMoved, Moved
 from tenuto.core.events.program import AskAgent
 from tenuto.core.ids import StepPath, child_path
 from tenuto.core.models import Price, Usage
-from tenuto.core.spec import PLENTY, AgentWork
+from tenuto.core.shares import PLENTY
 from tenuto.core.state import ROOT, Call, ExecutionState, PlanFrame, StepState
 
 __all__ = [

@@ -14,15 +14,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from tenuto.core.agents import AgentSpec
+from tenuto.core.agent_work import AgentWork, make_agent_work
 from tenuto.core.bodies import read_plan
-from tenuto.core.budget import DIMENSIONS, NOTHING, Amount, Limits
+from tenuto.core.budget import NOTHING, Amount
 from tenuto.core.canonical import digest, parse
 from tenuto.core.content import Content
 from tenuto.core.events.program import AskAgent, AskModel
 from tenuto.core.expressions import Template, parse_condition, parse_text, parse_value
 from tenuto.core.ids import Digest
-from tenuto.core.models import ModelProfile, ToolSchema
 from tenuto.core.plan import (
     ApprovalWork,
     Defaults,
@@ -38,15 +37,10 @@ from tenuto.core.plan import (
     UsesWork,
     WaitWork,
 )
+from tenuto.core.shares import ask_cap, divided, limited_dimensions, step_cap
 from tenuto.core.tools import Effect
 
-__all__ = ["MODEL_DEFAULT", "AgentWork", "RunSpec", "StepSpec"]
-
-MODEL_DEFAULT = "mock:"
-"""The model of an agent for which nobody names one."""
-PLENTY = 2**53 - 1
-"""Granted where a dimension has no limit."""
-_NO_TOOLS: dict[str, Digest] = {}
+__all__ = ["RunSpec", "StepSpec"]
 
 
 class _Static(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -60,24 +54,6 @@ class _Static(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
-
-
-class AgentWork(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one model call of an agent is made of, apart from the conversation."""
-
-    agent: str | None
-    agent_digest: Digest | None
-    approve: tuple[str, ...]
-    at_once: int | None
-    iterations_max: int
-    max_tokens: int
-    model: str
-    overhead_tokens: int
-    profile: ModelProfile
-    system: str
-    tool_digests: dict[str, Digest]
-    tools: tuple[ToolSchema, ...]
-    tools_length: int
 
 
 class StepSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -283,41 +259,10 @@ class RunSpec:
         memo = (name, model, max_tokens, tools)
         found = self._agents.get(memo)
         if found is None:
-            agent = AgentSpec(name="", tools=()) if name is None else self.registry.agents[name]
-            found = self._agents[memo] = self._agent_work(agent, *memo)
+            found = self._agents[memo] = make_agent_work(
+                self.registry, self.lock, self.plan.defaults, name, model=model, max_tokens=max_tokens, tools=tools
+            )
         return found
-
-    def _agent_work(
-        self,
-        agent: AgentSpec,
-        name: str | None,
-        model: str | None,
-        max_tokens: int | None,
-        narrowed: tuple[str, ...] | None,
-    ) -> AgentWork:
-        defaults = self.plan.defaults
-        chosen = self.lock.model or model or agent.model or defaults.model or MODEL_DEFAULT
-        profile = self.lock.profiles.get(chosen) or ModelProfile(name=chosen)
-        tools = tuple(
-            ToolSchema(description=spec.description, name=spec.name, parameters=spec.parameters)
-            for spec in (self.registry.tools[t] for t in agent.tools if narrowed is None or t in narrowed)
-        )
-        encoded = [msgspec.json.encode(tool, order="sorted") for tool in tools]
-        return AgentWork(
-            agent=name,
-            agent_digest=None if name is None else agent.digest,
-            approve=agent.approve,
-            at_once=agent.at_once,
-            iterations_max=agent.iterations_max,
-            max_tokens=max_tokens or agent.max_tokens or defaults.max_tokens or profile.default_max_tokens,
-            model=chosen,
-            overhead_tokens=profile.input_overhead_tokens,
-            profile=profile,
-            system=agent.instructions,
-            tool_digests={t.name: digest(e) for t, e in zip(tools, encoded, strict=True)} or _NO_TOOLS,
-            tools=tools,
-            tools_length=sum(map(len, encoded)),
-        )
 
     def asked_agent(self, ask: AskAgent) -> AgentWork:
         """What the calls of a child step are made of."""
@@ -333,25 +278,8 @@ class RunSpec:
         return self.divided({d: getattr(self.plan.budget, d) for d in self.limited})
 
     def divided(self, limits: Mapping[str, int | None]) -> tuple[Amount, ...]:
-        """The account of each step: its declared budget, or an equal share of what is left of the limits.
-
-        Shares go only to steps that can spend the dimension; what cannot be divided stays with the whole. In a
-        dimension without a limit those that declare none have `PLENTY`.
-        """
-        shares: list[dict[str, int]] = [{} for _ in self.plan.steps]
-        for dimension, limit in limits.items():
-            spenders = [i for i, step in enumerate(self.plan.steps) if self._can_spend(step, dimension)]
-            declared = {i: _limit(self.plan.steps[i].budget, dimension) for i in spenders}
-            left = PLENTY if limit is None else limit
-            for i, amount in declared.items():
-                if amount is not None:
-                    shares[i][dimension] = min(amount, left)
-                    left -= 0 if limit is None else shares[i][dimension]
-            undeclared = [i for i, amount in declared.items() if amount is None]
-            for i in undeclared:
-                share = left if limit is None else left // len(undeclared)
-                shares[i][dimension] = min(share, self.cap(i, dimension))
-        return tuple(Amount(**share) if share else NOTHING for share in shares)
+        """The account of each step where the whole has these limits (`core.shares`)."""
+        return divided(self.plan, self.registry, limits)
 
     @cached_property
     def rest(self) -> Amount:
@@ -362,60 +290,21 @@ class RunSpec:
         return Amount(**rest) if rest else NOTHING
 
     def cap(self, index: int, dimension: str) -> int:
-        """What a step may have at most, whatever others leave over: its declared budget, the limits of its agent or
-        of the sub-plan that its file names."""
-        step = self.plan.steps[index]
-        caps = [_limit(step.budget, dimension)]
-        if isinstance(step.work, PromptWork) and step.work.agent is not None:
-            caps.append(_limit(self.registry.agents[step.work.agent].limits, dimension))
-        if isinstance(step.work, PlanWork) and step.work.plan is not None:
-            caps.append(_limit(step.work.plan.budget, dimension))
-        return min((c for c in caps if c is not None), default=PLENTY)
+        """What a step may have at most, whatever others leave over."""
+        return step_cap(self.plan.steps[index], self.registry, dimension)
 
     def ask_cap(self, ask: AskAgent, dimension: str) -> int:
-        """What a child step of a program may have at most: what was asked for it, its agent's limits."""
-        caps = (_limit(ask.budget, dimension), _limit(self.registry.agents[ask.agent].limits, dimension))
-        return min((c for c in caps if c is not None), default=PLENTY)
+        """What an asked agent may have at most."""
+        return ask_cap(ask, self.registry, dimension)
 
     @cached_property
     def limited(self) -> tuple[str, ...]:
         """The dimensions that accounts keep, in the order of `DIMENSIONS`."""
-        own = {d for agent in self.registry.agents.values() for d in agent.limits.limited}
-        own |= set(_limited_in(self.plan))
-        return tuple(d for d in DIMENSIONS if d in own)
-
-    def _can_spend(self, step: Step, dimension: str) -> bool:
-        work = step.work
-        if isinstance(work, UsesWork) or step.merge.agent is not None:
-            return True
-        if isinstance(work, (ApprovalWork, WaitWork)):
-            return False
-        if isinstance(work, PlanWork):
-            return work.plan is None or any(self._can_spend(inner, dimension) for inner in work.plan.steps)
-        if isinstance(work, RunWork):
-            return dimension == "tool_calls"
-        if dimension != "tool_calls":
-            return True
-        agent = self.registry.agents.get(work.agent) if work.agent else None
-        return bool(agent and agent.tools)
+        return limited_dimensions(self.plan, self.registry)
 
     def place(self, part: str) -> str:
         """Where a part of the plan was written, or an empty string."""
         return self.lock.places.get(part, "")
-
-
-def _limit(limits: Limits | None, dimension: str) -> int | None:
-    return None if limits is None else getattr(limits, dimension)
-
-
-def _limited_in(plan: Plan) -> Iterator[str]:
-    """The dimensions that a plan, its steps and its sub-plans limit. One that is not known yet may limit any."""
-    yield from plan.budget.limited
-    for step in plan.steps:
-        if step.budget is not None:
-            yield from step.budget.limited
-        if isinstance(step.work, PlanWork):
-            yield from DIMENSIONS if step.work.plan is None else _limited_in(step.work.plan)
 
 
 def _nearest(own: Defaults, outer: Defaults) -> Defaults:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from tenuto.core.agent_work import AgentWork
 from tenuto.core.durations import read_duration_ms
 from tenuto.core.events.program import AskAgent, AskModel
 from tenuto.core.ids import Digest, Position, split_position
 from tenuto.core.plan import ApprovalWork, PlanWork, PromptWork, RunWork, UsesWork, WaitWork
 from tenuto.core.scope import step_scope
-from tenuto.core.spec import AgentWork, RunSpec, StepSpec
+from tenuto.core.spec import RunSpec, StepSpec
 from tenuto.core.state import (
     AgentFrame,
     CommandFrame,

@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
+from tenuto.core.agent_work import MODEL_DEFAULT
 from tenuto.core.agents import AgentSpec
 from tenuto.core.bodies import read_lock, read_plan, read_registry, write_body
 from tenuto.core.budget import NOTHING, Amount, Limits
@@ -29,7 +30,7 @@ from tenuto.core.pricing import unknown_prices
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.core.requests import CancelRun, Request, read_request, request_key, write_request
 from tenuto.core.seeds import run_seed
-from tenuto.core.spec import MODEL_DEFAULT, RunSpec
+from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState
 from tenuto.errors import InvalidPlanError, RefusedRequestError, StorageError, UsageError
 from tenuto.ports.artifacts import ArtifactStore

@@ -25,12 +25,7 @@ from tenuto.core.events.call import (
 from tenuto.core.frames import after_reply, after_tool, fail_call
 from tenuto.core.ids import Digest, Position
 from tenuto.core.ledger import charge, hold, keep, model_usage, release
-from tenuto.core.moves import (
-    attend,
-    drop_call,
-    repeat,
-    vacate,
-)
+from tenuto.core.moves import attend, drop_call, repeat, vacate
 from tenuto.core.state import (
     AgentFrame,
     Call,

@@ -17,15 +17,8 @@ from tenuto.core.evolve.people import expired
 from tenuto.core.frames import conflict_failure
 from tenuto.core.ids import MERGED_BELOW, MERGED_NEEDS, SETTLED_MERGE, Position, StepPath, split_position
 from tenuto.core.ledger import given
-from tenuto.core.moves import (
-    feed,
-    give_verdict,
-    lane_account,
-    put_step,
-    repeat,
-    settle_program,
-    wake,
-)
+from tenuto.core.moves import give_verdict, lane_account, put_step, repeat, wake
+from tenuto.core.program_moves import feed, settle_program
 from tenuto.core.settling import settle_position, waits_for_agent
 from tenuto.core.state import (
     Call,

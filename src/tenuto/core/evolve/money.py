@@ -16,10 +16,7 @@ from tenuto.core.events.step import (
 from tenuto.core.evolve.calls import dequeued
 from tenuto.core.frames import fail_call
 from tenuto.core.ledger import hold
-from tenuto.core.moves import (
-    put_step,
-    repeat,
-)
+from tenuto.core.moves import put_step, repeat
 from tenuto.core.state import (
     ExecutionState,
 )

@@ -8,8 +8,9 @@ from tenuto.core.content import Content
 from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
 from tenuto.core.events.step import Failure
 from tenuto.core.frames import after_tool
-from tenuto.core.moves import drop_call, feed, give_verdict, repeat
+from tenuto.core.moves import drop_call, give_verdict, repeat
 from tenuto.core.people import question_of
+from tenuto.core.program_moves import feed
 from tenuto.core.state import AgentFrame, Call, ExecutionState, PersonFrame, ProgramFrame
 
 __all__ = ["approval_answered", "approval_requested", "expired"]

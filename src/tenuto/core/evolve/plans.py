@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from tenuto.core.events.plan import PlanLoaded, PlanRequested
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import split_position
-from tenuto.core.moves import contained_child, put_step, wake
+from tenuto.core.moves import put_step, wake
 from tenuto.core.state import Call, ExecutionState, Verdict
+from tenuto.core.step_moves import contained_child
 
 __all__ = ["plan_loaded", "plan_requested"]
 

@@ -9,8 +9,9 @@ from tenuto.core.budget import NOTHING, Account, add
 from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
 from tenuto.core.ids import END_MERGE
 from tenuto.core.ledger import RUN
-from tenuto.core.moves import attend, open_block, repeat
+from tenuto.core.moves import attend, repeat
 from tenuto.core.state import ROOT, Block, ExecutionState
+from tenuto.core.step_moves import open_block
 
 __all__ = ["run_cancelled", "run_ended", "run_exhausted", "run_paused", "run_resumed", "run_started"]
 

@@ -21,17 +21,8 @@ from tenuto.core.events.step import (
 )
 from tenuto.core.ids import Digest, Position, child_path, member_path, split_position
 from tenuto.core.ledger import given
-from tenuto.core.moves import (
-    contained_child,
-    drop_calls,
-    enqueue,
-    finish,
-    lane_account,
-    open_block,
-    put_step,
-    settle_program,
-    wake,
-)
+from tenuto.core.moves import drop_calls, enqueue, lane_account, put_step, wake
+from tenuto.core.program_moves import settle_program
 from tenuto.core.scope import foreach_items
 from tenuto.core.settling import settle_ask
 from tenuto.core.state import (
@@ -46,6 +37,7 @@ from tenuto.core.state import (
     StepState,
     WaitFrame,
 )
+from tenuto.core.step_moves import contained_child, finish, open_block
 from tenuto.core.work import new_frame
 
 __all__ = [
