@@ -306,9 +306,6 @@ class Effects:
             merged = msgspec.structs.replace(
                 merged, conflicts=conflicts, marked=None, tree=None if left else event.settled
             )
-        if event.plan.reads and merged.tree is not None:
-            part = await self.workspace.narrow(merged.tree, event.plan.reads)
-            merged = msgspec.structs.replace(merged, tree=part, whole=merged.tree)
         return TreesMerged(call=event.call, merged=merged, try_number=event.try_number)
 
     async def load_plan(self, state: ExecutionState, command: LoadPlan) -> PlanLoaded:
