@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from tenuto.core.printable import printable
 from tenuto.errors import InvalidPlanError
 
 __all__ = ["PROBLEMS_MAX", "Locate", "Problem", "did_you_mean", "refuse", "shorten"]
@@ -75,4 +76,4 @@ def _place(path: str, places: Mapping[str, str]) -> str:
 def shorten(name: str) -> str:
     """A text from outside as one short printable piece of a message."""
     cut = name if len(name) <= 60 else name[:57] + "..."
-    return cut if cut.isprintable() else "".join(c if c.isprintable() else "?" for c in cut)
+    return printable(cut)

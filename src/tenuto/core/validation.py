@@ -18,6 +18,7 @@ from tenuto.core.plan_graph import PlanGraph
 from tenuto.core.plan_inputs import fits
 from tenuto.core.plan_templates import output_templates, step_templates
 from tenuto.core.plan_works import Known, named_agent, step_work
+from tenuto.core.printable import is_printable
 from tenuto.core.problems import PROBLEMS_MAX, Locate, Problem, did_you_mean, refuse, shorten
 
 __all__ = ["PLAN_DEPTH_MAX", "STEPS_MAX", "validate_plan"]
@@ -83,7 +84,7 @@ def _sub_plan(step: Step, plan: Plan, known: Known, depth: int) -> Iterator[Prob
 
 
 def _frame(plan: Plan) -> Iterator[Problem]:
-    if not plan.name.strip() or len(plan.name) > 100 or not plan.name.isprintable():
+    if not plan.name.strip() or len(plan.name) > 100 or not is_printable(plan.name):
         yield Problem("name", "a plan's name is one line of 1 to 100 characters", "shorten or write it")
     for name, spec in plan.inputs.items():
         yield from _input(name, spec)

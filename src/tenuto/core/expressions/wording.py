@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
+from tenuto.core.printable import is_printable, printable
+
 __all__ = ["cut", "kind_of", "listed", "one_line", "quoted"]
 
 _SHOWN_MAX = 60
@@ -20,12 +22,12 @@ def cut(text: str) -> str:
 
 def one_line(text: str) -> str:
     """A source text without line breaks and unprintable characters."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text[: 8 * _SHOWN_MAX].split()))
+    return printable(" ".join(text[: 8 * _SHOWN_MAX].split()))
 
 
 def quoted(text: str) -> str:
     """A text as a JSON string; escaped where it is not printable."""
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return json.dumps(text, ensure_ascii=not is_printable(text))
 
 
 def listed(names: Iterable[Any]) -> str:

@@ -7,6 +7,7 @@ import re
 
 from tenuto.core.expressions.errors import FlawError
 from tenuto.core.expressions.wording import cut
+from tenuto.core.printable import printable
 
 __all__ = ["INTEGER_MAX", "read_number", "read_string"]
 
@@ -55,9 +56,7 @@ def _escaped(match: re.Match[str], at: int) -> str:
     if simple is not None:
         if simple in _SIMPLE:
             return _SIMPLE[simple]
-        raise FlawError(
-            f"\\{simple if simple.isprintable() else '?'} is no escape", "write \\\\ for a backslash", at=at
-        )
+        raise FlawError(f"\\{printable(simple)} is no escape", "write \\\\ for a backslash", at=at)
     code = int(match[4], 8) if match[4] else int(match[1] or match[2] or match[3], 16)
     if code > 0x10FFFF:
         raise FlawError(f"{match[0]} is no character", "write one of at most \\U0010FFFF", at=at)
