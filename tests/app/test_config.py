@@ -77,11 +77,11 @@ def test_a_store_in_a_file_is_relative_to_the_file(project: Path) -> None:
         ('prices = { "openai:m" = { input = "9999999", output = "1" } }', "dollars in quotes"),
         ('prices = { "openai:m" = { input = "1", output = "1", date = "today" } }', "date is no day"),
         ('prices = { "openai:m" = { input = "1", output = "1", sauce = "x" } }', "did you mean source"),
-        ("providers = { openai = 3 }", "no table"),
+        ("providers = { openai = 3 }", "has to be a table"),
         ("providers = { openai = { at_once = 0 } }", "at_once is no whole number from 1"),
         ("providers = { openai = { requests_per_minute = true } }", "no whole number"),
         ("providers = { openai = { request_per_minute = 3 } }", "did you mean requests_per_minute"),
-        ('providers = { "openai:m" = { at_once = 3 } }', "no name of a provider"),
+        ('providers = { "openai:m" = { at_once = 3 } }', "a provider cannot have this name"),
     ],
 )
 def test_a_wrong_file_is_named_with_what_is_wrong(project: Path, text: str, words: str) -> None:

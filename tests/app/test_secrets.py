@@ -42,11 +42,11 @@ def test_the_nearest_file_wins_for_one_name(tmp_path: Path) -> None:
         ('[secrets]\nA = { value = "value-to-hide" }', "never the value"),
         ('[secrets]\nA = { env = "X", file = "Y" }', "never the value"),
         ("[secrets]\nA = { env = 1 }", "no text"),
-        ('[secrets]\n"A B" = { env = "X" }', "no name"),
-        ('[secrets]\nTENUTO_RUN_ID = { env = "X" }', "no name"),
+        ('[secrets]\n"A B" = { env = "X" }', "cannot have this name"),
+        ('[secrets]\nTENUTO_RUN_ID = { env = "X" }', "cannot have this name"),
         ("[secret_patterns]\ngithub-toke = true", "did you mean github-token?"),
         ('[secret_patterns]\nacme = "(a+)+"', "a pattern is"),
-        ("[secret_patterns]\nacme = 5", "no pattern"),
+        ("[secret_patterns]\nacme = 5", "not a pattern"),
     ],
 )
 def test_what_cannot_be_declared(tmp_path: Path, text: str, said: str) -> None:

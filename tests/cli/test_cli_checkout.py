@@ -84,7 +84,7 @@ def test_without_a_step_it_is_the_end(ran: Tenuto, tmp_path: Path) -> None:
         (["many"], "Missing argument"),
         (["other", "out"], "there is no run other"),
         (["many", "last", "."], "the directory is not empty: it holds"),
-        (["many", "last", "readme.txt"], "readme.txt: this is no directory"),
+        (["many", "last", "readme.txt"], "readme.txt: this is not a directory"),
     ],
 )
 def test_what_cannot_be_checked_out_is_said(ran: Tenuto, project: Path, arguments: list[str], message: str) -> None:

@@ -287,7 +287,7 @@ def test_a_flag_before_its_verb_is_told_where_to_go(tenuto: Tenuto) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("[NaN]", "NaN is no number that JSON knows"),
+        ("[NaN]", "NaN is not a number in JSON"),
         ("[" + "1" * 2000 + "]", "more than 1000 digits"),
         ("[" * 100_000, "nested too deeply"),
         ("[" * 300 + "]" * 300, "nested"),

@@ -21,7 +21,7 @@ def test_folded_text_fits_and_loses_nothing_but_blanks(text: str, width: int, in
     assert "".join("".join(line.removeprefix(indent.rstrip()) for line in lines).split()) == "".join(text.split())
 
 
-@given(TEXT, st.integers(2, 80))
+@given(TEXT, st.integers(3, 80))
 def test_fitted_text_is_one_line_that_fits(text: str, width: int) -> None:
     line = fitted(text, width)
     assert cells(line) <= width

@@ -44,7 +44,7 @@ def test_a_plan_built_in_python_is_held_to_the_same_rules() -> None:
 @pytest.mark.parametrize(
     ("step", "problem"),
     [
-        (run("1"), "steps.1: this is no step name"),
+        (run("1"), "steps.1: a step cannot have this name"),
         (run("end"), "steps.end: the name end is taken"),
         (run("a", timeout_ms=0), "steps.a.timeout: 0 is too small"),
         (run("a", max_tokens=-1), "steps.a.max_tokens: -1 is too small"),
@@ -52,7 +52,7 @@ def test_a_plan_built_in_python_is_held_to_the_same_rules() -> None:
         (run("a", retry=Retry(backoff_ms=-1)), "steps.a.retry.backoff: a backoff is never negative"),
         (run("a", merge=MergePolicy(kind="older")), "steps.a.merge: older is for bases only"),
         (run("a", foreach=Raw(b"5")), "steps.a.foreach: foreach is neither a list nor an expression"),
-        (run("a", model="x"), "steps.a.model: x is no model name"),
+        (run("a", model="x"), "steps.a.model: x does not name a model"),
         (Step(name="a", work=UsesWork(target="a:b")), "steps.a.uses: a:b names no function"),
         (Step(name="a", work=RunWork(command="a\x00")), "steps.a.run: a command cannot hold NUL"),
         (Step(name="a", work=PromptWork(text="${{ with.x }}")), "steps.a.prompt: ${{ with.x }}: with has no x"),

@@ -45,7 +45,7 @@ class PythonPrograms(ProgramSource):
             raise UsageError(f"the module has no function {name}", where=target, fix=f"define it in {module_name}")
         if not inspect.iscoroutinefunction(function):
             raise UsageError(
-                "this is no step program", where=target, fix=f"define it as `async def {name}(ctx, inputs)`"
+                "this is not a step program", where=target, fix=f"define it as `async def {name}(ctx, inputs)`"
             )
         return _program(function, target)
 

@@ -55,7 +55,7 @@ def open_store(settings: Settings, *, create: bool = False) -> Store:
     """Open the store of these settings. A missing one is a UsageError, or with `create` made by `make_store`."""
     path = settings.store
     if not has_journal(settings) and not create:
-        what = "is no store of runs" if path.exists() else "there is no store of runs"
+        what = "this directory holds no store of runs" if path.exists() else "there is no store of runs"
         raise UsageError(what, where=str(path), fix="start a run first (`tenuto run PLAN`), or name it by --store")
     journal = SqliteJournal(path / "journal.db", SystemClock())
     artifacts = FileArtifactStore(path / "artifacts")

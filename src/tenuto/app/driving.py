@@ -222,7 +222,7 @@ def _listen(engine: PlanExecutionEngine, drive: Drive) -> None:
 
 def _repository(path: Path) -> Path:
     if not path.is_dir():
-        what = "is no directory" if path.exists() else "is not there"
+        what = "is not a directory" if path.exists() else "is not there"
         raise UsageError(f"the repository {what}", where=str(path), fix="name a directory by --repo")
     return Path(os.path.abspath(path))
 

@@ -64,7 +64,7 @@ def read_provider_entry(name: str, entry: Any, origin: str) -> ProviderLimits:
     where = f"provider {shorten(name)} ({origin})"
     _require_table(entry, PROVIDER_KEYS, where, _LIMITS)
     if not name or ":" in name:
-        raise UsageError("this is no name of a provider", where=where, fix="write for example [providers.openai]")
+        raise UsageError("a provider cannot have this name", where=where, fix="write for example [providers.openai]")
     for key, value in entry.items():
         least = 0 if key == "failures_max" else 1
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _COUNT_MAX:
@@ -76,7 +76,7 @@ def read_provider_entry(name: str, entry: Any, origin: str) -> ProviderLimits:
 
 def _require_table(entry: Any, keys: tuple[str, ...], where: str, example: str) -> None:
     if not isinstance(entry, dict):
-        raise UsageError("this is no table", where=where, fix=f"write {example}")
+        raise UsageError("this has to be a table", where=where, fix=f"write {example}")
     for key in entry:
         if key not in keys:
             raise UsageError(f"there is no key {shorten(key)}", where=where, fix=did_you_mean(key, keys))

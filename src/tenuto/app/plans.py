@@ -145,7 +145,7 @@ def _beyond_json(text: str) -> str:
         return f"a number has more than {DIGITS_MAX} digits"
     except ValueError:
         return ""
-    return f"{constants[0]} is no number that JSON knows" if constants else ""
+    return f"{constants[0]} is not a number in JSON" if constants else ""
 
 
 class _TooLongError(Exception):

@@ -81,7 +81,7 @@ async def apply_run(
         raise UsageError("the run is of no directory", where=f"run {run}", fix="name one by --to")
     # A directory that was named, and is not there yet, is made for the files.
     if not directory.is_dir() and (to is None or branch is not None or directory.exists()):
-        raise UsageError("this is no directory", where=str(directory), fix="name another one by --to")
+        raise UsageError("this is not a directory", where=str(directory), fix="name another one by --to")
     if ended.status != "ok" and branch is None:
         failed = TenutoError(
             f"run {run} has {ended.status}, so its files are not applied",

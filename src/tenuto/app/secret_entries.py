@@ -32,7 +32,9 @@ def read_secret_entry(name: str, entry: Any, origin: str) -> SecretSource:
     where = f"secret {shorten(name)} ({origin})"
     if not _NAME.match(name) or name.startswith("TENUTO_"):
         raise UsageError(
-            "this is no name of a secret", where=where, fix="use letters, digits and _; not TENUTO_ at the beginning"
+            "a secret cannot have this name",
+            where=where,
+            fix="use letters, digits and _; not TENUTO_ at the beginning",
         )
     if not isinstance(entry, dict) or len(entry) != 1 or next(iter(entry)) not in ("env", "file"):
         raise UsageError(
@@ -56,7 +58,7 @@ def read_pattern_entry(name: str, entry: Any, origin: str) -> Pattern:
             )
         return read_pattern(BUILTIN_PATTERNS[name])
     if not isinstance(entry, str) or not _PATTERN_NAME.match(name):
-        raise UsageError("this is no pattern", where=where, fix='write for example acme = "acme_[0-9a-f]{32}"')
+        raise UsageError("this is not a pattern", where=where, fix='write for example acme = "acme_[0-9a-f]{32}"')
     try:
         return read_pattern(entry)
     except ValueError as error:

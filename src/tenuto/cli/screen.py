@@ -106,7 +106,7 @@ def _cell(character: str) -> int:
 
 
 def fitted(text: str, width: int) -> str:
-    """A text on one line and of at most that many columns; what is cut off is said by `…`."""
+    """A text on one line and of at most that many columns (3 or more); what is cut off is said by `…`."""
     line = " ".join(text.split())
     if cells(line) <= width:
         return line

@@ -110,7 +110,9 @@ def _frame(plan: Plan) -> Iterator[Problem]:
 
 def _input(name: str, spec: InputSpec) -> Iterator[Problem]:
     if not valid_name(name):
-        yield Problem(f"inputs.{shorten(name)}", "this is no name", "use a letter, then letters, digits, _ or -")
+        yield Problem(
+            f"inputs.{shorten(name)}", "this cannot be a name", "use a letter, then letters, digits, _ or -"
+        )
     if spec.default is not None and not fits(spec.type, parse(spec.default)):
         yield Problem(f"inputs.{shorten(name)}.default", f"the default is no {spec.type}", "change type or default")
 
@@ -119,7 +121,7 @@ def _agents(agents: Mapping[str, AgentSpec], tools: Collection[str] | None) -> I
     for name, agent in agents.items():
         path = f"agents.{shorten(name)}"
         if not valid_name(name):
-            yield Problem(path, "this is no name", "use a letter, then letters, digits, _ or -")
+            yield Problem(path, "this cannot be a name", "use a letter, then letters, digits, _ or -")
         if agent.model is not None:
             yield from _model(f"{path}.model", agent.model)
         yield from _positive(
@@ -139,7 +141,9 @@ def _needs(steps: Sequence[Step], graph: PlanGraph) -> Iterator[Problem]:
         if step.name == "end":
             yield Problem(path, "the name end is taken by the end of the plan", "use another name")
         elif not valid_name(step.name):
-            yield Problem(path, "this is no step name", "use a letter, then at most 63 letters, digits, _ or -")
+            yield Problem(
+                path, "a step cannot have this name", "use a letter, then at most 63 letters, digits, _ or -"
+            )
         elif step.name in seen:
             yield Problem(path, "two steps have this name", "rename one")
         seen.add(step.name)
@@ -196,7 +200,7 @@ def _model(path: str, model: str) -> Iterator[Problem]:
     provider, colon, _ = model.partition(":")
     if not colon or not valid_name(provider):
         yield Problem(
-            path, f"{shorten(model)} is no model name", "write provider:model, such as mock: or openai:gpt-5"
+            path, f"{shorten(model)} does not name a model", "write provider:model, such as mock: or openai:gpt-5"
         )
 
 

@@ -85,12 +85,12 @@ def test_a_loose_description_is_taken_as_it_stands() -> None:
         ("---\nname: a\n", "1:1: front matter is not closed"),
         ("---\n- a\n---\n", "2:1: front matter is keys and values, not a list"),
         ("---\nname: 1\n---\n", "2:7: name: this must be a text, but is the number 1"),
-        ("---\nname: a b\n---\n", "2:7: name: 'a b' is no name"),
+        ("---\nname: a b\n---\n", "2:7: name: 'a b' cannot be a name"),
         ("---\nname: a\nname: b\n---\n", "3:1: the key name is written twice, first in line 2"),
         ("---\nnmae: a\n---\n", "2:1: nmae: an agent has no key nmae; did you mean name?"),
         ("---\nrole: a\n---\n", "2:1: role: the key role stands below metadata:"),
         ("---\nmetadata:\n  rol: a\n---\n", "3:3: metadata.rol: metadata has no key rol; did you mean role"),
-        ("---\nmetadata:\n  model: sonnet\n---\n", "3:10: metadata.model: 'sonnet' is no model name"),
+        ("---\nmetadata:\n  model: sonnet\n---\n", "3:10: metadata.model: 'sonnet' does not name a model"),
         ("---\nmetadata:\n  kind: b\n---\n", "3:3: metadata.kind: this key is not in this version"),
         ("---\nmetadata:\n  limits: {time: 5s}\n---\n", "3:12: metadata.limits.time: a budget has no key time"),
         ("---\ntools: [Read, WebFetch]\n---\n", "2:15: tools[1]: the tool WebFetch has no counterpart here"),
@@ -98,7 +98,7 @@ def test_a_loose_description_is_taken_as_it_stands() -> None:
         ("---\ntools: Bash(git:*)\n---\n", "2:8: tools[0]: 'Bash(git:*)' is a pattern"),
         ("---\ntools: {a: b}\n---\n", "2:8: tools: tools are a list or names with commas, not an object"),
         ("---\nmodel: [a]\n---\n", "2:8: model: a model's name is a text, not a list"),
-        ("---\na: [\n---\n", "3:1: this is no YAML"),
+        ("---\na: [\n---\n", "3:1: this cannot be read as YAML"),
         ("---\na: &x 1\n---\n", "2:4: the anchor &x is not allowed"),
         (b"---\na: 1\n---\n\xff", "4:1: the byte 0xff is not UTF-8"),
         (b"hi \x00", "1:4: NUL is not allowed"),
@@ -116,7 +116,7 @@ def test_bad_input_is_one_line_with_its_place(text: str | bytes, line: str) -> N
 
 
 def test_a_file_name_that_is_no_name_is_refused() -> None:
-    with pytest.raises(InvalidPlanError, match="no agent's name; add name:"):
+    with pytest.raises(InvalidPlanError, match="be an agent's name; add name:"):
         read("hi", "agents/my agent.md")
     assert read("---\nname: mine\n---\nhi", "agents/my agent.md").agent.name == "mine"
     assert read("hi", "agents/mine.agent.md").agent.name == "mine"

@@ -172,7 +172,7 @@ def test_a_plan_needs_steps_only() -> None:
         ("run: ls\n    agent: x", "4:5: steps.a.agent: only a prompt step has an agent, and this is a run step"),
         ("run: ls\n    model: 'mock:'", "4:5: steps.a.model: model has no meaning in a run step"),
         ("prompt: hi\n    agent: x", "4:5: steps.a.agent: there is no agent x; none is declared"),
-        ("prompt: hi\n    model: gpt", "4:12: steps.a.model: 'gpt' is no model name; write provider:model"),
+        ("prompt: hi\n    model: gpt", "4:12: steps.a.model: 'gpt' does not name a model; write provider:model"),
         ("prompt: ' '", "3:5: steps.a.prompt: the prompt is empty"),
         ("run: ''", "3:5: steps.a.run: the command is empty"),
         ("uses: mcp:server/tool", "3:5: steps.a.uses: mcp:server/tool names no function; write python:MODULE:FUNC"),
@@ -208,15 +208,15 @@ def test_a_plan_needs_steps_only() -> None:
         ("run: ls ${{ with.x }}", "3:13: steps.a.run: ${{ with.x }}: with has no x; add x to with"),
         ("run: ls ${{ 1 + }}", "3:21: steps.a.run: ${{ 1 + }}: it ends too early"),
         ("run: ls\n    with: { x: [{ y: '${{ with.x }}' }] }", "4:23: steps.a.with.x[0].y: ${{ with.x }}: the val"),
-        ("run: ls\n    with: { 'a b': 1 }", '4:13: steps.a.with["a b"]: this is no name'),
+        ("run: ls\n    with: { 'a b': 1 }", '4:13: steps.a.with["a b"]: this cannot be a name'),
         ("run: ls\n    with: 5", "4:11: steps.a.with: this maps names to values, not the number 5"),
-        ("run: ls\n    output: { type: bogus }", "4:13: steps.a.output: this is no JSON Schema: type:"),
+        ("run: ls\n    output: { type: bogus }", "4:13: steps.a.output: this is not a JSON Schema: type:"),
         ("run: ls\n    output: { $ref: 'http://x/y' }", "4:13: steps.a.output: the schema refers to http://x/y, o"),
-        ("run: ls\n    output: any", "4:13: steps.a.output: 'any' is no schema"),
+        ("run: ls\n    output: any", "4:13: steps.a.output: 'any' is not a schema"),
         ("run: ls\n    output: gone.json", "4:13: steps.a.output: gone.json is not there; create it"),
-        ("run: ls\n    output: /etc/x.json", "4:13: steps.a.output: '/etc/x.json' is no relative path"),
+        ("run: ls\n    output: /etc/x.json", "4:13: steps.a.output: '/etc/x.json' is not a relative path"),
         ("prompt: gone.md", "3:13: steps.a.prompt: gone.md is not there; create it"),
-        ("prompt: /etc/gone.md", "3:13: steps.a.prompt: '/etc/gone.md' is no relative path"),
+        ("prompt: /etc/gone.md", "3:13: steps.a.prompt: '/etc/gone.md' is not a relative path"),
         ("run: ls\n    grants: { hosts: [x] }", "4:15: steps.a.grants.hosts: this key is not in this version"),
         ("- 1", "3:5: steps.a: a step is an object, not a list; write keys such as prompt:, run:, uses:"),
         *(
@@ -237,7 +237,7 @@ def test_each_slip_in_a_step_is_one_line_at_its_place(text: str, line: str) -> N
         ("tenuto: 2", "1:9: tenuto: this reads plans of format 1, not the number 2; write tenuto: 1"),
         ("tenuto: true", "1:9: tenuto: this reads plans of format 1, not true or false"),
         ("name: ''", "1:1: name: a plan's name is one line of 1 to 100 characters"),
-        ("inputs: { 1x: {} }", '1:11: inputs["1x"]: this is no name'),
+        ("inputs: { 1x: {} }", '1:11: inputs["1x"]: this cannot be a name'),
         ("inputs: { x: { type: int } }", "1:22: inputs.x.type: this is one of string, integer,"),
         ("inputs: { x: { type: integer, default: '5' } }", "1:31: inputs.x.default: the default is no integer, but"),
         ("budget: 5", "1:9: budget: a budget is an object, not the number 5"),
@@ -245,8 +245,8 @@ def test_each_slip_in_a_step_is_one_line_at_its_place(text: str, line: str) -> N
         ("merge: { prefer: b }", "1:10: merge.prefer: there is no step b; use one of: a"),
         ("tools: [my.tools]", "1:9: tools[0]: my.tools names no module; write python:MODULE"),
         ("agents: [gone.md]", "1:10: agents[0]: the file gone.md is not there"),
-        ("agents: ['/etc/*.md']", "1:10: agents[0]: '/etc/*.md' is no relative path"),
-        ("agents: ['**x']", "1:10: agents[0]: **x is no pattern of files"),
+        ("agents: ['/etc/*.md']", "1:10: agents[0]: '/etc/*.md' is not a relative path"),
+        ("agents: ['**x']", "1:10: agents[0]: **x is not a pattern of files"),
         ("agents: { x: { tools: [red_file] } }", "1:24: agents.x.tools[0]: there is no tool red_file; did you mea"),
         ("agents: { x: { tools: [WebSearch] } }", "1:24: agents.x.tools[0]: the tool WebSearch has no counterpart"),
         ("agents: { x: { tool: [] } }", "1:16: agents.x.tool: an agent has no key tool; did you mean tools?"),
@@ -269,8 +269,8 @@ def test_each_slip_in_a_plan_is_one_line_at_its_place(text: str, line: str, tmp_
         ("name: x", "1:1: the key steps is missing; add steps:"),
         ("[]", "1:1: a plan is an object, not a list"),
         ("steps: { end: { run: ls } }", "1:10: steps.end: the name end is taken by the end of the plan"),
-        ("steps: { 1a: { run: ls } }", '1:10: steps["1a"]: this is no name'),
-        ("steps: { '5': { run: ls } }", '1:10: steps["5"]: this is no name'),
+        ("steps: { 1a: { run: ls } }", '1:10: steps["1a"]: this cannot be a name'),
+        ("steps: { '5': { run: ls } }", '1:10: steps["5"]: this cannot be a name'),
     ],
 )
 def test_plans_without_usable_steps(text: str, line: str) -> None:
@@ -309,8 +309,8 @@ def test_bad_files_beside_a_plan_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "d.md").mkdir()
     for name, where, what in [
         ("prompt: bad.md", "bad.md:2:1", "the byte 0xff is not UTF-8"),
-        ("prompt: d.md", "p.yaml:1:23", "is no file"),
-        ("{ run: x, output: bad.json }", "bad.json:2:6", "this is no JSON"),
+        ("prompt: d.md", "p.yaml:1:23", "is not a file"),
+        ("{ run: x, output: bad.json }", "bad.json:2:6", "this cannot be read as JSON"),
         ("{ run: x, output: twice.json }", "twice.json:1:1", "the key a is written twice"),
         ("{ run: x, output: deep.json }", "deep.json:1:1", "nested too deeply"),
     ]:
@@ -344,7 +344,7 @@ def test_agents_come_from_globs_once_each(tmp_path: Path) -> None:
     with pytest.raises(InvalidPlanError, match=r"two agents are named a: in \.\./agents/a\.md and \.\./agents/c\.md"):
         read(text, tmp_path / "plans")
     (tmp_path / "agents" / "c.md").write_text("---\nname: [\n---\nBroken.")
-    with pytest.raises(InvalidPlanError, match=r"agents/c\.md:3:1: this is no YAML"):
+    with pytest.raises(InvalidPlanError, match=r"agents/c\.md:3:1: this cannot be read as YAML"):
         read(text, tmp_path / "plans")
 
 

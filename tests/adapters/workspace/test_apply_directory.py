@@ -109,7 +109,7 @@ async def test_a_file_is_no_directory_to_apply_to(trees: Trees, tmp_path: Path) 
     place = await a_place(tmp_path, trees)
     place.directory = tmp_path / "file"
     place.directory.write_text("mine")
-    with pytest.raises(UsageError, match="this is no directory; name another one"):
+    with pytest.raises(UsageError, match="this is not a directory; name another one"):
         await place.apply()
 
 

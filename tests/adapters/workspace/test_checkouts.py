@@ -62,8 +62,8 @@ async def test_nothing_is_ever_written_over(trees: Trees, tmp_path: Path) -> Non
     before = found(tmp_path)
     for place, message in (
         ("full", "full: the directory is not empty: it holds mine; name an empty one"),
-        ("file", "file: this is no directory"),
-        ("dangling", "dangling: this is no directory"),
+        ("file", "file: this is not a directory"),
+        ("dangling", "dangling: this is not a directory"),
         ("file/new", "the directory cannot be made or written"),
     ):
         with pytest.raises(UsageError, match=message):

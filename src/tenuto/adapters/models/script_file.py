@@ -174,7 +174,7 @@ def _pattern(when: Mapping[str, Any], where: str) -> re.Pattern[str] | None:
 
 def _only(item: Any, keys: tuple[str, ...], where: str) -> None:
     if not isinstance(item, dict):
-        raise UsageError("this is no mapping", where=where, fix=f"known keys: {', '.join(keys)}")
+        raise UsageError("this has to be a mapping", where=where, fix=f"known keys: {', '.join(keys)}")
     for key in item:
         if key not in keys:
             raise UsageError(f"unknown key {key!r}", where=where, fix=f"known keys: {', '.join(keys)}")

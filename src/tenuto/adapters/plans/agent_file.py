@@ -53,7 +53,9 @@ def read_agent(data: bytes, file: str, *, directory: Path) -> LoadedAgent:
     stem = re.sub(r"\.agent\Z", "", Path(file).stem)
     name = values.get("name", stem) if isinstance(values, dict) else stem
     if "name" not in document.value and not valid_name(name):
-        reading.note((), f"the file's name {shorten(stem)} is no agent's name", "add name: to the front matter")
+        reading.note(
+            (), f"the file's name {shorten(stem)} cannot be an agent's name", "add name: to the front matter"
+        )
     reading.finish()
     return LoadedAgent(_spec(values, name, body), _places(document, name, first_line))
 

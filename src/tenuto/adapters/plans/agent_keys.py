@@ -76,7 +76,7 @@ def _tool(_reading: Reading, value: Any, _path: KeyPath) -> str:
         fix = "write the tool's name alone, and say in grants what it may touch"
         raise Unreadable(f"{shorten(value)!r} is a pattern", fix)
     if not _TOOL_NAME.match(value):
-        raise Unreadable(f"{shorten(value)!r} is no tool name", "write a name such as read_file")
+        raise Unreadable(f"{shorten(value)!r} does not name a tool", "write a name such as read_file")
     return _OURS.get(value, value)
 
 

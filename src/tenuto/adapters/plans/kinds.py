@@ -46,7 +46,9 @@ def _text(_reading: Reading, value: Any, _path: KeyPath) -> str:
 def _name(reading: Reading, value: Any, path: KeyPath) -> str:
     text = _text(reading, value, path)
     if not valid_name(text):
-        raise Unreadable(f"{shorten(text)!r} is no name", "use a letter, then at most 63 letters, digits, _ or -")
+        raise Unreadable(
+            f"{shorten(text)!r} cannot be a name", "use a letter, then at most 63 letters, digits, _ or -"
+        )
     return text
 
 
@@ -101,14 +103,16 @@ def _model(reading: Reading, value: Any, path: KeyPath) -> str:
     text = _text(reading, value, path)
     provider, colon, _ = text.partition(":")
     if not colon or not valid_name(provider):
-        raise Unreadable(f"{shorten(text)!r} is no model name", "write provider:model, such as mock: or openai:gpt-5")
+        raise Unreadable(
+            f"{shorten(text)!r} does not name a model", "write provider:model, such as mock: or openai:gpt-5"
+        )
     return text
 
 
 def _relative(reading: Reading, value: Any, path: KeyPath) -> str:
     text = _text(reading, value, path)
     if not text or text.startswith(("/", "~")) or "\\" in text or "\x00" in text or re.match(r"[A-Za-z]:", text):
-        raise Unreadable(f"{shorten(text)!r} is no relative path", "write it relative to the plan, with /")
+        raise Unreadable(f"{shorten(text)!r} is not a relative path", "write it relative to the plan, with /")
     return text
 
 
@@ -165,7 +169,7 @@ def mapping_of(kind: Kind | Shape, what: str, *, check_name: Callable[[str], str
             wrong = check_name(name) if check_name is not None else None
             fix = "use another name"
             if wrong is None and not valid_name(name):
-                wrong, fix = "this is no name", "use a letter, then at most 63 letters, digits, _ or -"
+                wrong, fix = "this cannot be a name", "use a letter, then at most 63 letters, digits, _ or -"
             if wrong is not None:
                 reading.note((*path, name), wrong, fix, key=True)
                 continue

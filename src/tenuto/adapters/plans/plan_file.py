@@ -199,7 +199,7 @@ def _matches(reading: Reading, glob: str, at: KeyPath) -> list[str]:
     try:
         found = [path for path in directory.glob(glob) if path.is_file()]
     except (ValueError, NotImplementedError, OSError, IndexError):
-        reading.note(at, f"{shorten(glob)} is no pattern of files", "write one such as agents/*.md")
+        reading.note(at, f"{shorten(glob)} is not a pattern of files", "write one such as agents/*.md")
         return []
     return sorted(_relative(path.as_posix(), directory) for path in found)
 

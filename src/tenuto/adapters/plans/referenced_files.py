@@ -53,7 +53,7 @@ def _output_schema(reading: Reading, value: Any, path: KeyPath) -> Raw:
     if isinstance(value, str):
         if not value.endswith(_SCHEMA_ENDINGS):
             fix = "write a JSON Schema here, or the path of a .json or .yaml file"
-            raise Unreadable(f"{shorten(value)!r} is no schema", fix)
+            raise Unreadable(f"{shorten(value)!r} is not a schema", fix)
         source = RELATIVE.read(reading, value, path)
         file = (reading.directory / source).as_posix()
         data = _read(reading, source, path)
@@ -113,7 +113,7 @@ def _read_json(data: bytes, file: str) -> Any:
         return found
 
     def refused(word: str) -> Any:
-        raise ValueError(f"{word} is no number that JSON knows")
+        raise ValueError(f"{word} is not a number in JSON")
 
     try:
         value = json.loads(text, object_pairs_hook=unique, parse_constant=refused)
@@ -121,7 +121,7 @@ def _read_json(data: bytes, file: str) -> Any:
     except json.JSONDecodeError as error:
         mark = mark_at(text, error.pos)
         where = f"{file}:{mark.line}:{mark.column}"
-        raise InvalidPlanError(f"this is no JSON: {error.msg}", where=where, fix="correct it") from None
+        raise InvalidPlanError(f"this cannot be read as JSON: {error.msg}", where=where, fix="correct it") from None
     except (ValueError, RecursionError) as error:
         what = "values are nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidPlanError(shorten(what), where=f"{file}:1:1", fix="correct it") from None
@@ -147,9 +147,9 @@ def _wrong_schema(schema: dict[str, Any]) -> tuple[str, str] | None:
         jsonschema_rs.meta.validate(schema)
     except jsonschema_rs.ValidationError as error:
         at = "/".join(map(str, error.instance_path))
-        return f"this is no JSON Schema: {at}: {shorten(error.message)}", "correct it"
+        return f"this is not a JSON Schema: {at}: {shorten(error.message)}", "correct it"
     except (jsonschema_rs.ReferencingError, ValueError) as error:
-        return f"this is no JSON Schema: {shorten(str(error))}", "drop $schema, or name a published draft"
+        return f"this is not a JSON Schema: {shorten(str(error))}", "drop $schema, or name a published draft"
     return None
 
 

@@ -32,7 +32,7 @@ def read_bytes(path: Path, file: str, *, where: str = "") -> bytes:
     named = f"{file} " if where else ""
     try:
         if not path.is_file():
-            what = "is no file" if path.exists() else "is not there"
+            what = "is not a file" if path.exists() else "is not there"
             raise InvalidPlanError(f"{named}{what}", where=place, fix=f"create it, or correct the path: {path.name}")
         with path.open("rb") as stream:
             data = stream.read(BYTES_MAX + 1)

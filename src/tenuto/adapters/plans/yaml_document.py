@@ -147,7 +147,7 @@ class _Composer:
         if "\t" in line[: len(line) - len(line.lstrip())]:
             what, fix = "a tab indents this line", "indent with spaces"
         else:
-            what, fix = f"this is no YAML: {shorten(' '.join(problem.split()))}", _advice(line, problem)
+            what, fix = f"this cannot be read as YAML: {shorten(' '.join(problem.split()))}", _advice(line, problem)
         raise InvalidPlanError(what, where=self._where(at), fix=fix)
 
     def _start_document(self, event: Any) -> None:
@@ -238,7 +238,7 @@ class _Composer:
                 self._refuse(event, f"an integer has more than {DIGITS_MAX // 2} digits", "put it in quotes")
             return int(text[2:], 8 if text[1] == "o" else 16)
         if _NOT_FINITE.match(text):
-            self._refuse(event, f"{text} is no number that JSON knows", "write a finite number, or put it in quotes")
+            self._refuse(event, f"{text} is not a number in JSON", "write a finite number, or put it in quotes")
         if _FLOAT.match(text):
             number = float(text)
             if number in (float("inf"), float("-inf")):

@@ -121,7 +121,7 @@ def _made_or_empty(directory: Path) -> bool:
         directory.mkdir(parents=True, exist_ok=True)
         return not _holds_anything(directory)
     except FileExistsError:
-        raise UsageError("this is no directory", where=shown(str(directory)), fix="name another one") from None
+        raise UsageError("this is not a directory", where=shown(str(directory)), fix="name another one") from None
     except OSError as error:
         reason = f"the directory cannot be made or read ({error.strerror or error})"
         raise UsageError(reason, where=shown(str(directory)), fix="name another one") from error

@@ -68,7 +68,7 @@ def _open(directory: Path) -> tuple[bool, Path]:
             )
         return made, Path(tempfile.mkdtemp(prefix=_STAGE, dir=directory))
     except FileExistsError:
-        raise UsageError("this is no directory", where=where, fix="name another one") from None
+        raise UsageError("this is not a directory", where=where, fix="name another one") from None
     except OSError as error:
         reason = f"the directory cannot be made or written ({error.strerror or error})"
         raise UsageError(reason, where=where, fix="name another one") from error
