@@ -7,6 +7,7 @@ import inspect
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from tenuto.adapters.models.mock_options import MockOptions
@@ -16,7 +17,7 @@ from tenuto.adapters.plans.plan_keys import GRANTS, PLAN, STEP
 from tenuto.adapters.sandboxes.unconfined import NoSandbox
 from tenuto.app.build import build_toolbox
 from tenuto.app.config import KEYS, TABLES
-from tenuto.cli.program import VERBS
+from tenuto.cli.program import VERBS, program
 from tenuto.core.events import DERIVED, INPUTS
 from tenuto.core.expressions import ROOTS
 from tenuto.core.expressions.cel.functions import FUNCTIONS
@@ -113,6 +114,29 @@ def test_the_page_on_tools_has_every_tool_with_its_effect() -> None:
 
 def test_the_page_on_secrets_has_every_pattern() -> None:
     assert set(BUILTIN_PATTERNS) <= first_columns(read("secrets.md"))
+
+
+def test_the_page_on_the_command_line_has_every_option() -> None:
+    page = read("cli.md")
+    context = click.Context(program)
+    commands = [program.get_command(context, verb) for verb in VERBS]
+    commands += [
+        group.get_command(context, name)
+        for group in commands
+        if isinstance(group, click.Group)
+        for name in group.list_commands(context)
+    ]
+    options = {
+        option
+        for command in commands
+        if command is not None
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    assert len(options) > 20
+    assert not {option for option in options if not re.search(rf"{option}(?![\w-])", page)}
 
 
 def test_the_page_on_models_has_every_option_of_the_mock() -> None:

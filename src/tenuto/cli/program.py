@@ -48,6 +48,17 @@ VERBS = {
 }
 """Every verb with its line of help: `tenuto --help` imports no verb."""
 
+GROUPS = {
+    "Begin": ("demo", "init", "check", "lock", "schema"),
+    "Run": ("run", "resume", "pause", "cancel"),
+    "Decide": ("approve", "reject", "resolve"),
+    "Look": ("ls", "show", "logs", "events", "budget", "artifacts"),
+    "Prove": ("replay", "verify"),
+    "Take the files": ("apply", "checkout"),
+    "Set up": ("config", "completion", "doctor"),
+}
+"""The verbs as `tenuto --help` orders them; those in no group come last."""
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
@@ -62,8 +73,13 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+        grouped = {name for names in GROUPS.values() for name in names}
+        rest = tuple(name for name in VERBS if name not in grouped)
+        widest = max(map(len, VERBS))
+        for title, names in (*GROUPS.items(), ("More", rest)):
+            if names:
+                with formatter.section(title):
+                    formatter.write_dl([(name.ljust(widest), VERBS[name]) for name in names])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
@@ -87,7 +103,11 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="A first run: tenuto init first && cd first && tenuto run hello.plan.yaml",
+)
 @click.version_option(package_name="tenuto", message="%(prog)s %(version)s")
 def program() -> None:
     """Runs plans with teams of LLM agents over a repository, and makes every run exact."""
