@@ -80,7 +80,8 @@ def asks(name: str, **arguments: Any) -> ToolCallAsk:
 
 
 class KernelRun:
-    """One run in the kernel. `entries` are all its records; `commands` those not answered yet, by call or timer."""
+    """One run in the kernel. `entries` are all its records, `times` those of its turns; `commands` are not answered
+    yet, by call or timer."""
 
     def __init__(
         self,
@@ -104,6 +105,7 @@ class KernelRun:
         self.entries: list[Entry] = []
         self.commands: dict[str, Command] = {}
         self.at = 1_000_000
+        self.times: list[int] = []
         self._checked = checked
         self._programs: dict[StepPath, RunningProgram] = {}
         self._first = RunStarted(
@@ -199,8 +201,13 @@ class KernelRun:
             )
         )
 
-    def merged(self, call: str, tree: str | None, *conflicts: MergeConflict) -> list[str]:
-        outcome = MergedTree(conflicts=conflicts, tree=None if tree is None else Digest(tree))
+    def merged(self, call: str, tree: str | None, *conflicts: MergeConflict, whole: str | None = None) -> list[str]:
+        """Trees were merged. `whole`: what `tree` is a part of, where the step reads but that."""
+        outcome = MergedTree(
+            conflicts=conflicts,
+            tree=None if tree is None else Digest(tree),
+            whole=None if whole is None else Digest(whole),
+        )
         return self.feed(TreesMerged(call=Position(call), merged=outcome, try_number=self._try(call)))
 
     def fire(self, timer: str) -> list[str]:
@@ -217,11 +224,13 @@ class KernelRun:
         content = None if result is None else Content.of(result)
         return self.feed(CallReconciled(call=Position(call), done=done, result=content))
 
-    def answer(self, call: str, *, approved: bool, details: Any = None, note: str = "") -> list[str]:
-        """A person answers at once; a refusal of the answer is raised as ValueError."""
+    def answer(
+        self, call: str, *, approved: bool, details: Any = None, note: str = "", asked_at_us: int | None = None
+    ) -> list[str]:
+        """A person answers, at once or at that time; a refusal of the answer is raised as ValueError."""
         edited = None if details is None else Content.of(details)
         request = AnswerCall(approved=approved, call=Position(call), details=edited, note=note, who="tester")
-        admitted = admit(self.state, request, asked_at_us=self.at)
+        admitted = admit(self.state, request, asked_at_us=self.at if asked_at_us is None else asked_at_us)
         if isinstance(admitted, Refusal):
             raise ValueError(admitted.why)
         return self.feed(admitted)
@@ -279,6 +288,7 @@ class KernelRun:
     def _turn(self, event: Input) -> None:
         before = self.state
         turn = take(before, event, at=self.at)
+        self.times.append(self.at)
         self.entries.extend(turn.entries)
         for command in turn.commands:
             self.commands[_name_of(command)] = command

@@ -7,13 +7,13 @@ else: not on time, order or crashes. So two runs that meet the same world must c
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tenuto.core.agents import AgentSpec
 from tenuto.core.budget import Limits
 from tenuto.core.canonical import digest
-from tenuto.core.commands import CallModel, CallTool, MergeTrees
+from tenuto.core.commands import CallModel, CallTool, LoadPlan, MergeTrees
 from tenuto.core.frames import read_reply
 from tenuto.core.ids import Position
 from tenuto.core.merging import MergeConflict
@@ -24,7 +24,7 @@ from tenuto.runtime.context import AskError
 from tenuto.testing.builders import StepFunction, agent, command, plan, program, prompt, tool_spec
 from tenuto.testing.kernel import KernelRun, asks
 
-__all__ = ["AGENTS", "FUNCTIONS", "TOOLS", "World", "play", "random_plan"]
+__all__ = ["AGENTS", "FUNCTIONS", "TOOLS", "World", "play", "random_plan", "step", "waiting"]
 
 TOOLS: tuple[ToolSpec, ...] = (
     tool_spec("look", "read"),
@@ -131,11 +131,18 @@ def _random_step(draw: random.Random, name: str, needs: list[str]) -> Step:
 
 
 class World:
-    """Answers calls. `trouble` is the share of them that fail in some way."""
+    """Answers calls, questions and requests for plans. `trouble` is the share of them that fail in some way.
 
-    def __init__(self, seed: int, *, trouble: float = 0.25) -> None:
+    `produce` makes the plan that a step has produced, of its source and of how deep it stands.
+    """
+
+    def __init__(
+        self, seed: int, *, trouble: float = 0.25, produce: Callable[[str, int], Plan] | None = None
+    ) -> None:
         self._seed = seed
         self._trouble = trouble
+        self._produce = produce
+        self._lost: set[str] = set()
 
     def answer(self, run: KernelRun, name: str) -> list[str]:
         """Answer the command or fire the timer of that name."""
@@ -153,9 +160,44 @@ class World:
                 found = digest(repr(event.plan).encode())
                 if random.Random(f"{self._seed} {found}").random() < self._trouble / 3:
                     return run.merged(name, None, MergeConflict(path="f", steps=("a", "b")))
-                return run.merged(name, f"T{found[:8]}")
+                return run.merged(name, f"T{found[:8]}", whole=f"W{found[:8]}" if event.plan.reads else None)
+            case LoadPlan(event) if self._produce is not None:
+                if draw.random() < self._trouble:
+                    return run.loaded(name, None, "steps: a plan needs at least one step")
+                depth = sum(not part.isdigit() for part in event.call.split("/"))
+                return run.loaded(name, self._produce(f"{self._seed} {event.source.value}", depth))
             case _:
                 raise AssertionError(f"the world has no answer to {command}")
+
+    def waited_for(self, run: KernelRun) -> list[str]:
+        """The questions that a person will answer: all but those whose time runs out."""
+        return sorted(call.position for call in run.state.calls.values() if self.tells(run, call.position))
+
+    def tells(self, run: KernelRun, name: str) -> bool:
+        """Whether a person answers this question, rather than letting its time run out."""
+        call = run.state.calls.get(Position(name))
+        if call is None or not call.asks_person:
+            return False
+        return name not in run.state.timers or random.Random(f"{self._seed} {name} in time").random() < 0.6
+
+    def tell(self, run: KernelRun, name: str) -> list[str]:
+        """A person answers a question, or says what became of a call in doubt.
+
+        A call whose tool did not come back was made; one that a crash took away was not.
+        """
+        draw = random.Random(f"{self._seed} {name} told")
+        call = run.state.calls[Position(name)]
+        if call.status == "doubt":
+            lost = name in self._lost
+            return run.resolve(name, done=lost, result={"resolved": True} if lost else None)
+        details = {"edited": draw.randint(0, 9)} if draw.random() < 0.3 else None
+        return run.answer(
+            name,
+            approved=draw.random() < 0.7,
+            details=details,
+            note=draw.choice(["", "because"]),
+            asked_at_us=min(run.at, run.state.timers.get(name, run.at)),
+        )
 
     def _model(self, run: KernelRun, name: str, command: CallModel, draw: random.Random) -> list[str]:
         if draw.random() < self._trouble:
@@ -177,6 +219,7 @@ class World:
 
     def _tool(self, run: KernelRun, name: str, tree: str, effect: str, draw: random.Random) -> list[str]:
         if draw.random() < self._trouble / 2:
+            self._lost.add(name)
             return run.tool_lost(name, retryable=draw.random() < 0.8)
         if draw.random() < self._trouble / 2:
             return run.returned(name, {"error": "it did not work"}, status="error")
@@ -186,25 +229,51 @@ class World:
         return run.returned(name, {"exit_code": 0, "stdout": f"{draw.randint(0, 9)}", "stderr": ""}, tree=after)
 
 
-def play(run: KernelRun, world: World, schedule: random.Random, *, crashes: float = 0.0, turns: int = 5_000) -> None:
-    """Drive a run until nothing is open: whatever is under way is answered in the order of `schedule`.
+def play(
+    run: KernelRun,
+    world: World,
+    schedule: random.Random,
+    *,
+    crashes: float = 0.0,
+    pauses: float = 0.0,
+    turns: int = 5_000,
+) -> None:
+    """Drive a run until nothing is open: whatever is under way is answered in the order of `schedule`, people too.
 
-    A person who is asked says that the call was made. `crashes` is the chance of a kill before each answer; the run
-    is resumed at once.
+    `crashes` is the chance of a kill before each answer; the run is resumed at once. `pauses` is that of a pause,
+    into which all outcomes of what is under way fall before the run is resumed.
     """
     if not run.entries:
         run.start()
     for _ in range(turns):
-        calls = sorted(run.commands.keys() - run.state.timers.keys())
-        timers = sorted(run.state.timers, key=lambda name: (run.state.timers[name], name))
-        doubtful = sorted(call.position for call in run.state.calls.values() if call.asks_person)
-        if not calls and not timers:
-            if not doubtful:
-                return
-            run.resolve(schedule.choice(doubtful), done=True, result={"resolved": True})
-            continue
+        under_way = waiting(run, world)
+        if not under_way:
+            return
         if crashes and schedule.random() < crashes:
             run.resume()
             continue
-        world.answer(run, schedule.choice([*calls, *timers[:1]]))
+        if pauses and run.state.status == "running" and schedule.random() < pauses:
+            run.pause()
+            for name in schedule.sample(sorted(run.commands), len(run.commands)):
+                if name not in run.state.timers:
+                    world.answer(run, name)
+            run.resume()
+            continue
+        step(run, world, schedule.choice(under_way))
     raise AssertionError(f"the run did not end in {turns} turns")
+
+
+def waiting(run: KernelRun, world: World) -> list[str]:
+    """What can come next, in a fixed order: outcomes, people's answers, ends of questions, and the next timer."""
+    state = run.state
+    calls = sorted(run.commands.keys() - set(state.timers))
+    people = world.waited_for(run)
+    ends = sorted(name for name in state.timers if name in state.calls and state.calls[Position(name)].asks_person)
+    expiring = [name for name in ends if name not in people]
+    timers = sorted(set(state.timers) - set(ends), key=lambda name: (state.timers[name], name))
+    return [*calls, *people, *expiring, *timers[:1]]
+
+
+def step(run: KernelRun, world: World, name: str) -> list[str]:
+    """One thing of `waiting` comes."""
+    return world.tell(run, name) if world.tells(run, name) else world.answer(run, name)
