@@ -37,7 +37,6 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING = Bound()
-UNBOUNDED = Bound(model_calls=None, tool_calls=None, output_tokens=None, tokens=None, usd_micros=None)
 
 
 class StepForecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,9 +75,9 @@ def _step_forecast(spec: RunSpec, name: str) -> StepForecast:
     elif isinstance(work, RunWork):
         each = Bound(tool_calls=compiled.retry.attempts)
     elif isinstance(work, PlanWork):
-        each = UNBOUNDED if work.plan is None else forecast(spec.inner(name)).whole
+        each = _unbounded(spec) if work.plan is None else forecast(spec.inner(name)).whole
     else:
-        each = UNBOUNDED if isinstance(work, UsesWork) else NOTHING
+        each = _unbounded(spec) if isinstance(work, UsesWork) else NOTHING
     if compiled.step.repeat is not None:
         each = _times(each, compiled.step.repeat.max)
     items = _width(compiled)
@@ -86,6 +85,12 @@ def _step_forecast(spec: RunSpec, name: str) -> StepForecast:
     limit = Bound(**{d: None if cap >= PLENTY else cap for d, cap in caps.items()})
     whole = _least(_times(each, items), limit)
     return StepForecast(step=name, items=items, each=each, limit=limit, whole=whole)
+
+
+def _unbounded(spec: RunSpec) -> Bound:
+    """What a program may do: anything, but no money goes where no model has a price."""
+    free = all(profile.price is None for profile in spec.lock.profiles.values())
+    return Bound(model_calls=None, tool_calls=None, output_tokens=None, tokens=None, usd_micros=0 if free else None)
 
 
 def _width(compiled: StepSpec) -> int | None:

@@ -21,7 +21,8 @@ def forecast_lines(found: Forecast, width: int | None) -> Iterator[Line]:
     for dimension in DIMENSIONS:
         whole, limit = getattr(found.whole, dimension), getattr(found.limit, dimension)
         budget = " (budget)" if limit is not None and whole == limit else ""
-        total.append("no bound" if whole is None else f"{_amount(dimension, whole)}{budget}")
+        shown = shown_amount if budget else _amount
+        total.append("no bound" if whole is None else f"{shown(dimension, whole)}{budget}")
     rows.append(("in all", *total))
     used = [0, *(i for i in range(1, len(HEADS)) if any(row[i] != "-" for row in rows))]
     heads = [HEADS[i] for i in used]
