@@ -69,13 +69,22 @@ def _object(report: ReplayReport) -> dict[str, Any]:
 
 def _show(report: ReplayReport, against: str | None) -> None:
     if report.divergence is not None:
-        for line in _difference(report.divergence):
-            say(line)
+        from tenuto.cli.screen import plain, screen_of
+
+        screen = screen_of(settings_for().variables)
+        screen.show(plain(line, _style(line)) for line in _difference(report.divergence))
         return
     same = "identical" if against is None else f"what {against} holds now would do the same"
     say(f"{same}: {report.run}, {counted(report.events, 'record')}, journal {report.journal_digest}")
     if report.unchecked:
         say(f"not checked, because their code is not here: {', '.join(report.unchecked)}")
+
+
+def _style(line: str) -> str:
+    """How a line of a difference is shown."""
+    if line.startswith(("  ---", "  +++")):
+        return "dim"
+    return {"  +": "good", "  -": "bad", "  @": "busy"}.get(line[:3], "")
 
 
 def _telling(side: dict[str, Any]) -> dict[str, Any]:
