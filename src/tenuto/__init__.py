@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tenuto.adapters.models.script import ScriptedReply
     from tenuto.adapters.models.scripted import ScriptedModel
     from tenuto.adapters.plans.plan_file import load_plan
+    from tenuto.adapters.plans.plan_files import write_plan
+    from tenuto.adapters.plans.plan_writing import plan_from_yaml, plan_to_yaml, self_contained
     from tenuto.adapters.programs import PythonPrograms
     from tenuto.adapters.stores.files import FileArtifactStore
     from tenuto.adapters.stores.memory import InMemoryJournal
@@ -63,6 +65,8 @@ _HOMES = {
     "tenuto.adapters.models.script": ("ScriptedReply",),
     "tenuto.adapters.models.scripted": ("ScriptedModel",),
     "tenuto.adapters.plans.plan_file": ("load_plan",),
+    "tenuto.adapters.plans.plan_files": ("write_plan",),
+    "tenuto.adapters.plans.plan_writing": ("plan_from_yaml", "plan_to_yaml", "self_contained"),
     "tenuto.adapters.programs": ("PythonPrograms",),
     "tenuto.adapters.stores.files": ("FileArtifactStore",),
     "tenuto.adapters.stores.memory": ("InMemoryJournal",),
@@ -170,8 +174,12 @@ __all__ = [
     "UsesWork",
     "__version__",
     "load_plan",
+    "plan_from_yaml",
+    "plan_to_yaml",
     "report",
+    "self_contained",
     "tool",
+    "write_plan",
 ]
 
 

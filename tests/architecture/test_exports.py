@@ -78,8 +78,12 @@ PUBLIC = (
     "UsesWork",
     "__version__",
     "load_plan",
+    "plan_from_yaml",
+    "plan_to_yaml",
     "report",
+    "self_contained",
     "tool",
+    "write_plan",
 )
 """Every name that programs may rely on. Taking one away is a breaking change."""
 

@@ -105,13 +105,18 @@ def _with_sub_plans(
     agents: dict[str, AgentSpec],
     tools: Collection[str] | None,
     within: tuple[Path, ...],
+    prefix: KeyPath = (),
 ) -> Plan:
     """The plan with the sub-plans of its files in it. Their agents join those that are known (`agents` grows)."""
     steps: list[Step] = []
     for step in plan.steps:
         work = step.work
+        at = (*prefix, "steps", step.name, "plan")
         if isinstance(work, PlanWork) and work.source:
-            inner = _sub_plan(reading, ("steps", step.name, "plan"), work.source, agents, tools, within)
+            inner = _sub_plan(reading, at, work.source, agents, tools, within)
+            step = msgspec.structs.replace(step, work=msgspec.structs.replace(work, plan=inner))
+        elif isinstance(work, PlanWork) and work.plan is not None:
+            inner = _with_sub_plans(reading, work.plan, agents, tools, within, at)
             step = msgspec.structs.replace(step, work=msgspec.structs.replace(work, plan=inner))
         steps.append(step)
     return msgspec.structs.replace(plan, steps=tuple(steps))

@@ -24,7 +24,7 @@ from tenuto.adapters.plans.kinds import (
 from tenuto.adapters.plans.limit_keys import RUN_LIMITS, STEP_LIMITS
 from tenuto.adapters.plans.policy_keys import POLICIES, renamed
 from tenuto.adapters.plans.reading import Field, Kind, Reading, Shape, Unreadable, described
-from tenuto.adapters.plans.referenced_files import OUTPUT_SCHEMA, PROMPT, SUB_PLAN
+from tenuto.adapters.plans.referenced_files import OUTPUT_SCHEMA, PROMPT, sub_plan_file
 from tenuto.adapters.plans.yaml_document import KeyPath
 from tenuto.core.agents import AgentSpec
 from tenuto.core.merging import MergePolicy
@@ -183,6 +183,23 @@ _PATHS = list_of(RELATIVE, "globs")
 GLOBS = Kind(_globs, {"oneOf": [_PATHS.schema, RELATIVE.schema]})
 
 
+def _sub_plan(reading: Reading, value: Any, path: KeyPath) -> PlanWork:
+    """A sub-plan that is written in the step, one of a file, or one to come."""
+    if not isinstance(value, dict):
+        return sub_plan_file(reading, value, path)
+    parts = reading.take(PLAN, value, path)
+    if "agents" in value:
+        what = "a plan within a plan uses the agents of the whole file"
+        reading.note((*path, "agents"), what, "write them into the agents: of the file", key=True)
+    if not isinstance(parts, PlanParts):
+        return PlanWork()  # its problems are noted: nothing is built of it
+    plan = parts.plan if "name" in value else msgspec.structs.replace(parts.plan, name=str(path[-2]))
+    return PlanWork(plan=plan)
+
+
+SUB_PLAN = Kind(_sub_plan, {"anyOf": [{"type": "string"}, {"$ref": "#"}]})
+
+
 def _step_problems(value: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     works = [work for work in _WORKS if work in value]
     one_of = f"a step has exactly one of {', '.join(_WORKS[:-1])} and {_WORKS[-1]}"
@@ -226,7 +243,7 @@ STEP = Shape(
         Field("prompt", PROMPT, "An agent's task: text with ${{ }}, or the path of a .md or .txt file"),
         Field("run", TEXT, "A command for /bin/sh -c, in the sandbox and the step's tree"),
         Field("uses", TEXT, "A Python step program: python:MODULE:FUNCTION"),
-        Field("plan", SUB_PLAN, "A sub-plan: the path of a plan file, or an expression that yields a plan"),
+        Field("plan", SUB_PLAN, "A sub-plan: its keys, the path of its file, or an expression for one"),
         Field("approval", APPROVAL, "A question to a person"),
         Field("wait", TEXT, "A pause such as 30s, or an expression that yields one"),
         Field("agent", NAME, "The agent that does the prompt"),

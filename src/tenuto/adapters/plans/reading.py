@@ -36,8 +36,8 @@ class Unreadable(Exception):  # noqa: N818 - no error anyone sees: it carries a 
 class Reading:
     """One file being read: its document, its directory, and what was found so far.
 
-    `sources` maps a part of the plan to the file (relative to `directory`) that holds its text, `sub_plans` to the
-    plan file that it names. A `closed` document names no files: a plan that a model wrote reads nothing.
+    `sources` maps a part of the plan to the file (relative to `directory`) that holds its text. A `closed` document
+    names no files: a plan that a model wrote reads nothing.
     """
 
     document: Document
@@ -46,7 +46,6 @@ class Reading:
     prefix: str = ""
     problems: list[Problem] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
-    sub_plans: dict[str, str] = field(default_factory=dict)
 
     def note(self, path: KeyPath, what: str, fix: str, *, key: bool = False, place: str = "") -> None:
         shown = self.prefix + written(path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from tenuto.adapters.plans.kinds import RELATIVE
+from tenuto.adapters.plans.kinds import RELATIVE, TEXT
 from tenuto.adapters.plans.reading import Kind, Reading, Unreadable, described
 from tenuto.adapters.plans.text import decode, mark_at, read_bytes
 from tenuto.adapters.plans.yaml_document import KeyPath, read_yaml, written
@@ -17,7 +17,7 @@ from tenuto.core.plan import PlanWork
 from tenuto.core.problems import shorten
 from tenuto.errors import InvalidPlanError
 
-__all__ = ["OUTPUT_SCHEMA", "PROMPT", "SUB_PLAN", "PromptText"]
+__all__ = ["OUTPUT_SCHEMA", "PROMPT", "PromptText", "looks_like_a_file", "sub_plan_file"]
 
 _PROMPT_ENDINGS = (".md", ".txt")
 _PLAN_ENDINGS = (".yaml", ".yml")
@@ -36,10 +36,18 @@ class PromptText(str):
         return made
 
 
+def looks_like_a_file(text: str) -> bool:
+    """Whether a prompt is taken for the path of a file: one line that ends like one, without expressions."""
+    return "\n" not in text and "${{" not in text and text.endswith(_PROMPT_ENDINGS)
+
+
 def _prompt(reading: Reading, value: Any, path: KeyPath) -> PromptText:
+    if isinstance(value, dict) and set(value) == {"text"}:
+        return PromptText(TEXT.read(reading, value["text"], (*path, "text")))
     if not isinstance(value, str):
-        raise Unreadable(f"a prompt is a text or a path, not {described(value)}", "write it in quotes")
-    if "\n" in value or "${{" in value or not value.endswith(_PROMPT_ENDINGS):
+        what = f"a prompt is a text, a path or {{text: TEXT}}, not {described(value)}"
+        raise Unreadable(what, "write it in quotes")
+    if not looks_like_a_file(value):
         return PromptText(value)
     source = RELATIVE.read(reading, value, path)
     text = decode(_read(reading, source, path), (reading.directory / source).as_posix())
@@ -67,10 +75,11 @@ def _output_schema(reading: Reading, value: Any, path: KeyPath) -> Raw:
     return Raw(canonical(value))
 
 
-def _sub_plan(reading: Reading, value: Any, path: KeyPath) -> PlanWork:
+def sub_plan_file(reading: Reading, value: Any, path: KeyPath) -> PlanWork:
     """A plan file's path, read when the whole file is (`plan_file`), or an expression for a plan to come."""
     if not isinstance(value, str):
-        raise Unreadable(f"a sub-plan is a path or an expression, not {described(value)}", "write it in quotes")
+        what = f"a sub-plan is a path, an expression or a plan, not {described(value)}"
+        raise Unreadable(what, "write it in quotes, or its steps below")
     if "${{" in value:
         return PlanWork(text=value)
     if not value.endswith(_PLAN_ENDINGS):
@@ -78,7 +87,6 @@ def _sub_plan(reading: Reading, value: Any, path: KeyPath) -> PlanWork:
         raise Unreadable(f"{shorten(value)!r} is not a plan file", fix)
     source = RELATIVE.read(reading, value, path)
     _refuse_closed(reading, source)
-    reading.sub_plans[written(path)] = source
     return PlanWork(source=source)
 
 
@@ -94,7 +102,7 @@ def _read(reading: Reading, source: str, path: KeyPath) -> bytes:
         return read_bytes(reading.directory / source, source, where=where)
     except InvalidPlanError as error:
         fix = (
-            f"{error.fix}; a text that only looks like a path goes into a block: |"
+            f"{error.fix}; a text that only looks like a path is written as {{text: ...}}"
             if path[-1] == "prompt"
             else error.fix
         )
@@ -165,6 +173,18 @@ def _outside_reference(value: Any) -> str | None:
     return next((found for part in parts if (found := _outside_reference(part)) is not None), None)
 
 
-PROMPT = Kind(_prompt, {"type": "string"})
-SUB_PLAN = Kind(_sub_plan, {"type": "string"})
+PROMPT = Kind(
+    _prompt,
+    {
+        "oneOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {"text": {"type": "string"}},
+                "required": ["text"],
+                "additionalProperties": False,
+            },
+        ]
+    },
+)
 OUTPUT_SCHEMA = Kind(_output_schema, {"type": ["object", "string"]})
