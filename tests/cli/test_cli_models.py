@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tenuto.app.providers import KEYS
+
 Tenuto = Callable[..., Any]
 
 PLAN = """\
@@ -74,3 +76,18 @@ def test_a_limit_in_money_needs_a_price_and_the_configuration_can_give_it(tenuto
     assert model["price"] == {"input_micros": 1_500_000, "output_micros": 6_000_000, "source": "the configuration"}
     done = tenuto("run", plan, "--model", "mock:", "--json").object
     assert done["budget"]["spent"]["usd_micros"] > 100 * done["budget"]["spent"]["output_tokens"]
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "google", "groq", "mistral", "openai", "openai-responses"])
+def test_a_key_that_is_not_set_is_named_before_anything_is_recorded(
+    tenuto: Tenuto, project: Path, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    variable = KEYS[provider]
+    for name in (variable, "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    plan = project / "talk.plan.yaml"
+    plan.write_text('tenuto: 1\nsteps: { a: { prompt: "hi" } }\n')
+    said = tenuto("run", plan, "--model", f"{provider}:m", "--json")
+    assert said.code == 2
+    assert said.object["error"]["what"] == f"{variable} is not set"
+    assert tenuto("show").code == 2

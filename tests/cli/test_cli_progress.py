@@ -162,3 +162,16 @@ def test_an_answer_is_shown_on_its_way_and_streamed_for_a_terminal_only(project:
         assert done.returncode == 0
         assert "stream" not in Slow.asked[-1]
         server.shutdown()
+
+
+def test_lines_tell_that_a_provider_is_let_rest(tenuto: Callable[..., Any], project: Path) -> None:
+    step = '{ prompt: "hi", model: "mock:?fail=1&kinds=server", retry: { tries: 3, backoff: 1ms } }'
+    (project / "bad.plan.yaml").write_text(f"tenuto: 1\nsteps: {{ bad: {step} }}\n")
+    (project / "tenuto.toml").write_text("providers.mock = { failures_max = 2 }\n")
+    said = tenuto("run", "bad.plan.yaml")
+    assert said.code == 1
+    resting = [line.split("s  ", 1)[1] for line in said.err.splitlines() if "resting" in line]
+    assert resting == [
+        "resting    mock: 2 failures in a row, asked again in 1 s",
+        "resting    mock: 3 failures in a row, asked again in 2 s",
+    ]

@@ -28,7 +28,7 @@ from tenuto.errors import FencedError
 from tenuto.ports.model import ModelProvider, OnText
 from tenuto.runtime.bus import EventBus
 from tenuto.runtime.engine import PlanExecutionEngine
-from tenuto.runtime.pacing import Pace, ProviderLimits
+from tenuto.runtime.pacing import Pace, ProviderLimits, ProviderRests
 from tenuto.runtime.perform import Effects
 from tenuto.testing.builders import plan, prompt
 from tenuto.testing.clock import ManualClock
@@ -58,7 +58,8 @@ class Asking:
         self, limits: ProviderLimits, *, takes_us: int = 0, outcome: Callable[[int], Any] = lambda _: answered()
     ) -> None:
         self.clock = ManualClock()
-        self.pace = Pace({"openai": limits}, self.clock)
+        self.told: list[ProviderRests] = []
+        self.pace = Pace({"openai": limits}, self.clock, self.told.append)
         self.takes_us = takes_us
         self.outcome = outcome
         self.begun: list[tuple[int, int]] = []
@@ -167,6 +168,7 @@ async def test_after_failures_in_a_row_a_provider_rests_longer_and_longer() -> N
         moments += (await asking.all([1]))[-1:]
     pauses = [round((b - a) / SECOND) for a, b in itertools.pairwise(moments)]
     assert pauses == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 0]
+    assert [(rest.failures, rest.pause_ms) for rest in asking.told[:3]] == [(3, 1_000), (4, 2_000), (5, 4_000)]
 
 
 async def test_a_resting_provider_gets_one_call_at_a_time() -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tenuto.ports.model import ModelProvider
     from tenuto.runtime.engine import PlanExecutionEngine
     from tenuto.runtime.live_text import LiveText
+    from tenuto.runtime.pacing import ProviderRests
     from tenuto.runtime.published import Published
 
 __all__ = ["Drive", "RunOptions", "Stopper", "engine_of", "read_start", "resume_run", "start_run"]
@@ -78,11 +79,13 @@ class RunOptions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
     """What a drive of a run needs from whoever shows it: `named` learns the run's id with its first
-    durable record, `listen` hears every record, `watch` sees answers of models on their way."""
+    durable record, `listen` hears every record, `watch` sees answers of models on their way,
+    `rests` hears of providers that are let rest."""
 
     listen: Listener
     named: Callable[[RunId], None]
     stopper: Stopper
+    rests: Callable[[ProviderRests], None] | None = None
     watch: Callable[[LiveText], None] | None = None
 
 
@@ -214,6 +217,10 @@ def _listen(engine: PlanExecutionEngine, drive: Drive) -> None:
         drive.listen(published)
 
     engine.bus.on(Published, hear)
+    if drive.rests is not None:
+        from tenuto.runtime.pacing import ProviderRests
+
+        engine.live.on(ProviderRests, drive.rests)
     if drive.watch is not None:
         from tenuto.runtime.live_text import LiveText
 

@@ -44,7 +44,7 @@ def drive_command(settings: Settings, work: Work, *, as_json: bool, create: bool
             if not as_json:
                 _say_at_once(f"run {run}")
 
-        drive = Drive(listen=progress.hear, named=name, stopper=stopper, watch=progress.watch)
+        drive = Drive(listen=progress.hear, named=name, stopper=stopper, rests=progress.rests, watch=progress.watch)
         state = asyncio.run(_guarded(settings, work, drive, create=create))
     if state is None:
         return _interrupted(None, as_json=as_json, flag=flag)

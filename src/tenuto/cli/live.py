@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from tenuto.app.nouns import counted
 from tenuto.cli.bars import budget_lines
 from tenuto.cli.output import printable
-from tenuto.cli.waiting import SIGNS, calls_by_step, doing
+from tenuto.cli.waiting import SIGNS, calls_by_step, doing, resting_line
 from tenuto.core.events.call import ModelCallFailed, ModelCallRequested, ModelReplied, ToolCallRequested
 from tenuto.core.events.step import StepStarted
 from tenuto.core.report import step_result
 from tenuto.core.state import ExecutionState, StepState
 from tenuto.runtime.live_text import LiveText
+from tenuto.runtime.pacing import ProviderRests
 from tenuto.runtime.published import Published
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class LiveProgress:
         self._called: set[str] = set()
         self._models: dict[str, str] = {}
         self._answers: dict[str, tuple[str, int, str]] = {}
+        self._resting: dict[str, tuple[int, str]] = {}
         self._console = Console(file=stream, no_color=not colour, highlight=False)
         self._live = Live(
             console=self._console,
@@ -76,6 +78,12 @@ class LiveProgress:
             text = text if (call, number) == (piece.call, piece.try_number) else ""
             self._answers[path] = (piece.call, piece.try_number, (text + piece.text)[-ANSWER_CHARACTERS:])
 
+    def rests(self, resting: ProviderRests) -> None:
+        """Say it below the tree until the pause is over."""
+        with self._lock:
+            until = time.monotonic_ns() + resting.pause_ms * 1_000_000
+            self._resting[resting.provider] = (until, resting_line(resting))
+
     def _hear_call(self, event: ModelCallRequested | ToolCallRequested, at_us: int) -> None:
         """A step's clock begins with its first call that has a place, and not while it waits for one."""
         path = event.call.rsplit("/", 2)[0]
@@ -101,13 +109,15 @@ class LiveProgress:
             state = self._state
             at_us = self._at_us + (time.monotonic_ns() - self._heard_ns) // 1_000
             models = dict(self._models) if len(set(self._models.values())) > 1 else {}
+            now = time.monotonic_ns()
+            resting = [line for until, line in self._resting.values() if until > now]
             answers = {path: text for path, (_, _, text) in self._answers.items()}
         if state is None:
             return Text("reading the repository ...", style="dim")
         calls = calls_by_step(state)
         steps = sorted(state.steps.values(), key=lambda s: s.order)
         ended = sum(step.ended for step in steps)
-        footer = [f"{counted(len(steps), 'step')}, {ended} ended", *budget_lines(state)]
+        footer = [f"{counted(len(steps), 'step')}, {ended} ended", *resting, *budget_lines(state)]
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         # The cursor's own line is left free: what is as high as the terminal cannot be drawn over.
         for step in _newsworthy(steps, calls, max(1, self._console.height - len(footer) - 1)):

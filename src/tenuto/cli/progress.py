@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, Self, TextIO
 
 from tenuto.cli.output import tell
+from tenuto.cli.waiting import resting_line
 from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused, ModelCallFailed, ToolCallFailed
 from tenuto.core.events.program import TimerSet
 from tenuto.core.events.run import RunExhausted, RunResumed
@@ -21,6 +22,7 @@ from tenuto.core.events.step import (
 from tenuto.core.ids import StepPath
 from tenuto.core.state import ExecutionState
 from tenuto.runtime.live_text import LiveText
+from tenuto.runtime.pacing import ProviderRests
 from tenuto.runtime.published import Published
 
 __all__ = ["PlainProgress", "Progress", "Silent", "make_progress"]
@@ -34,6 +36,8 @@ class Progress(Protocol):
 
     def hear(self, published: Published) -> None: ...
 
+    def rests(self, resting: ProviderRests) -> None: ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
@@ -45,6 +49,8 @@ class Silent:
     watch = None
 
     def hear(self, published: Published) -> None: ...
+
+    def rests(self, resting: ProviderRests) -> None: ...
 
     def __enter__(self) -> Self:
         return self
@@ -60,15 +66,24 @@ class PlainProgress:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._begun: int | None = None
+        self._at_us = 0
         self._failed: dict[str, str] = {}
 
     def hear(self, published: Published) -> None:
         if self._begun is None:
             self._begun = published.at_us
+        self._at_us = published.at_us
         line = self._retry(published) or _line(published)
         if line:
-            seconds = (published.at_us - self._begun) / 1_000_000
-            tell(f"{seconds:7.1f}s  {line}", self._stream)
+            self._tell(line)
+
+    def rests(self, resting: ProviderRests) -> None:
+        """Why nothing goes on for a while. It is no record: its time is that of the last one heard."""
+        self._tell(f"resting    {resting_line(resting)}")
+
+    def _tell(self, line: str) -> None:
+        seconds = (self._at_us - (self._begun or self._at_us)) / 1_000_000
+        tell(f"{seconds:7.1f}s  {line}", self._stream)
 
     def _retry(self, published: Published) -> str:
         """That a call is made again; why it is, was said by the record of its failure."""

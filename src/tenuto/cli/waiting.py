@@ -1,12 +1,13 @@
-"""What a step that has begun does at this moment, in a word: the state says `running` of all of them."""
+"""What a step that has begun does at this moment, in a word, where the state says `running` of all; who rests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from tenuto.core.state import ExecutionState, StepState
+from tenuto.runtime.pacing import ProviderRests
 
-__all__ = ["SIGNS", "calls_by_step", "doing"]
+__all__ = ["SIGNS", "calls_by_step", "doing", "resting_line"]
 
 SIGNS = {
     "completed": "✓",
@@ -49,3 +50,9 @@ def doing(step: StepState, calls: Mapping[str, set[str]], *, driven: bool) -> st
     if not driven:
         return "interrupted"
     return "backoff" if "backoff" in own else "queued"
+
+
+def resting_line(resting: ProviderRests) -> str:
+    """A provider that is let rest, and for how long."""
+    seconds = resting.pause_ms / 1_000
+    return f"{resting.provider}: {resting.failures} failures in a row, asked again in {seconds:.0f} s"

@@ -148,6 +148,10 @@ class EventBus:
         """Whether nobody listens, so that an emitter need not make the event."""
         return not self._routes.all
 
+    def hears(self, event_type: type[Any]) -> bool:
+        """Whether somebody would get an event of exactly this class."""
+        return bool(self._routes.find(event_type))
+
     def emit(self, event: object) -> None:
         """Deliver now, or after what is being delivered. Raises nothing for what handlers do.
 

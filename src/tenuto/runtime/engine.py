@@ -105,14 +105,15 @@ class PlanExecutionEngine:
         self._grace_us = grace_us
         self.bus = bus or EventBus()
         self.live = EventBus()
-        """Publishes `LiveText` while answers arrive. Models are asked to stream only where somebody listens here."""
+        """What is for the eye and not recorded: `LiveText` of answers on their way, `ProviderRests`. Models are asked
+        to stream only where somebody listens for `LiveText`."""
         self.contents = Contents(journal, artifacts)
         self.workspace = workspace(self.contents)
         self._redactor = redactor
         self._effects = Effects(
             clock=clock,
             models=models,
-            pace=Pace(providers or {}, clock),
+            pace=Pace(providers or {}, clock, self.live.emit),
             tools=tools,
             workspace=self.workspace,
             environment=environment or {},

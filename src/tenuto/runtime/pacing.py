@@ -7,14 +7,14 @@ as ever, so pacing needs no record and replay knows nothing of it. The call's de
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tenuto.core.events.call import ModelCallFailed, ModelReplied
 from tenuto.ports.clock import Clock
 
-__all__ = ["Pace", "ProviderLimits", "Turn"]
+__all__ = ["Pace", "ProviderLimits", "ProviderRests", "Turn"]
 
 _MINUTE_US = 60_000_000
 _REST_US = 1_000_000
@@ -39,6 +39,15 @@ class ProviderLimits:
     tokens_per_minute: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderRests:
+    """A provider failed too often in a row: it is asked again, one call at a time, after a pause. Not recorded."""
+
+    provider: str
+    failures: int
+    pause_ms: int
+
+
 class Turn:
     """One call that may be made now."""
 
@@ -48,10 +57,18 @@ class Turn:
 
 
 class Pace:
-    """The pace of an engine, by provider. Belongs to one event loop. First come, first served, for each provider."""
+    """The pace of an engine, by provider. Belongs to one event loop. First come, first served, for each provider.
 
-    def __init__(self, limits: Mapping[str, ProviderLimits], clock: Clock) -> None:
-        self._providers = {name: _Provider(limit, clock) for name, limit in limits.items()}
+    `tell` hears of each provider that has to rest.
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[str, ProviderLimits],
+        clock: Clock,
+        tell: Callable[[ProviderRests], object] = lambda _: None,
+    ) -> None:
+        self._providers = {name: _Provider(name, limit, clock, tell) for name, limit in limits.items()}
 
     def paces(self, model: str) -> bool:
         """Whether a limit holds for the provider of `model`."""
@@ -98,7 +115,11 @@ class _Bucket:
 class _Provider:
     """One provider: who is asking it, and when it may be asked again."""
 
-    def __init__(self, limits: ProviderLimits, clock: Clock) -> None:
+    def __init__(
+        self, name: str, limits: ProviderLimits, clock: Clock, tell: Callable[[ProviderRests], object]
+    ) -> None:
+        self._name = name
+        self._tell = tell
         self._limits = limits
         self._clock = clock
         now = clock.monotonic_us()
@@ -151,7 +172,9 @@ class _Provider:
         self._failures += 1
         if self._resting:
             over = self._failures - (self._limits.failures_max or 0)
-            self._rest_until(now + min(_REST_US << min(over, 16), _REST_US_MAX))
+            pause = min(_REST_US << min(over, 16), _REST_US_MAX)
+            self._rest_until(now + pause)
+            self._tell(ProviderRests(self._name, self._failures, pause // 1_000))
 
     def _rest_until(self, moment_us: int) -> None:
         self._not_before_us = max(self._not_before_us, moment_us)

@@ -51,7 +51,7 @@ from tenuto.ports.plans import PlanReader
 from tenuto.ports.tools import Tool, ToolOutput, Tools
 from tenuto.ports.workspace import Workspace
 from tenuto.runtime.bus import EventBus
-from tenuto.runtime.live_text import LiveTextTeller
+from tenuto.runtime.live_text import LiveText, LiveTextTeller
 from tenuto.runtime.pacing import Pace
 from tenuto.runtime.tool_context import CallContext, call_environment
 
@@ -136,7 +136,7 @@ class Effects:
 
     def _teller(self, run: RunId, event: ModelCallRequested) -> LiveTextTeller | None:
         """Where to tell the answer on its way; None where nobody watches, so that nothing is streamed for nobody."""
-        if self.live.silent:
+        if not self.live.hears(LiveText):
             return None
         return LiveTextTeller(self.live, self.redactor, run, event.call, event.try_number)
 
