@@ -115,7 +115,9 @@ def test_nothing_holds_what_a_command_prints_and_replay_needs_no_secret(
     assert tenuto("verify", "one").code == 0
 
 
-def test_python_tools_get_it_by_their_context(tenuto: Tenuto, secretive: Path) -> None:
+def test_python_tools_get_it_by_their_context(
+    tenuto: Tenuto, secretive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (secretive / "p.plan.yaml").write_text(
         plan(use='uses: "python:mine:use", grants: { secrets: [DEPLOY_KEY] }')
         + 'outputs: { found: "${{ steps.use.output }}" }\n'
@@ -127,6 +129,9 @@ def test_python_tools_get_it_by_their_context(tenuto: Tenuto, secretive: Path) -
     assert "k3y" not in failed
     assert "kept.txt:2: holds [secret:DEPLOY_KEY]" in kept
     assert holders(secretive / ".tenuto", ran.out, ran.err) == []
+    monkeypatch.delenv("MY_KEY")
+    replayed = tenuto("replay", "one", "--json").object
+    assert (replayed["identical"], replayed["unchecked"]) == (True, [])
 
 
 def test_a_step_without_the_grant_has_nothing(tenuto: Tenuto, secretive: Path) -> None:

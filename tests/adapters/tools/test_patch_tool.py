@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tenuto.adapters.tools.begin_patch import read_begin_patch
 from tenuto.adapters.tools.hunks import apply_hunks
+from tenuto.adapters.tools.nearest import why_absent
 from tenuto.adapters.tools.patches import PatchError, read_unified
 from tenuto.adapters.tools.patching import ApplyPatchTool
 
@@ -213,7 +214,18 @@ def test_no_text_is_more_than_refused(text: str) -> None:
         pass
 
 
-def test_a_patch_of_many_files_is_read_in_moment(tmp_path: Path) -> None:
-    del tmp_path
+def test_endless_repetition_takes_no_endless_time() -> None:
+    text, lines = "a\n" * 300_000, "-a\n" * 20_000
+    (patch,) = read_unified(f"--- a/f\n+++ b/f\n@@ -400000,20000 +1,0 @@\n{lines}")
+    begun = time.monotonic()
+    with pytest.raises(PatchError, match=r"stand at lines 1, 2, 3"):
+        apply_hunks(text, patch.hunks, "f")
+    with pytest.raises(PatchError, match="expects"):
+        apply_hunks(text[:-2] + "b\n", read_unified("--- a/f\n+++ b/f\n@@ -5 +5 @@\n-c\n+d\n")[0].hunks, "f")
+    assert "nearest is" in why_absent(text, "a\n" * 1_000 + "b", "f")
+    assert time.monotonic() - begun < 5
+
+
+def test_a_patch_of_many_files_is_read_in_a_moment() -> None:
     many = "".join(f"--- a/f{n}\n+++ b/f{n}\n@@ -1 +1 @@\n-a\n+b\n" for n in range(20_000))
     assert len(read_unified(many)) == 20_000

@@ -11,6 +11,9 @@ from tenuto.adapters.tools.patches import Hunk, PatchError
 __all__ = ["Changed", "apply_hunks"]
 
 _SHOWN_CHARS_MAX = 160
+_PLACES_MAX = 20
+_STARTS_MAX = 200
+_LINES_COMPARED = 40
 
 
 class Changed(NamedTuple):
@@ -28,12 +31,14 @@ def apply_hunks(text: str, hunks: Sequence[Hunk], path: str) -> Changed:
     ended = lines[-1] == ""
     if ended:
         lines.pop()
+    # Each line of it stands between line ends: old lines are searched for in it at the speed of strings.
+    whole = "\n" + "".join(f"{line}\n" for line in lines)
     out: list[str] = []
     taken = added = removed = drift = 0
     notes: list[str] = []
     for number, hunk in enumerate(hunks, 1):
         name = f"patch line {hunk.line}: {path}, hunk {number}"
-        at = _place(lines, hunk, taken, drift, name)
+        at = _place(lines, whole, hunk, taken, drift, name)
         if hunk.start is not None and at != hunk.start - 1:
             if at != hunk.start - 1 + drift:
                 notes.append(f"{path}: hunk {number} says line {hunk.start} and was applied at line {at + 1}")
@@ -56,7 +61,7 @@ def apply_hunks(text: str, hunks: Sequence[Hunk], path: str) -> Changed:
     return Changed("\n".join(out) + ("\n" if ended and out else ""), added, removed, notes)
 
 
-def _place(lines: Sequence[str], hunk: Hunk, taken: int, drift: int, name: str) -> int:
+def _place(lines: Sequence[str], whole: str, hunk: Hunk, taken: int, drift: int, name: str) -> int:
     """Index of the line where a hunk's old lines stand, at or after `taken`."""
     after = _behind(lines, hunk, taken, name)
     if hunk.start is not None:
@@ -70,7 +75,7 @@ def _place(lines: Sequence[str], hunk: Hunk, taken: int, drift: int, name: str) 
                 return at
     elif not hunk.old:
         return len(lines) if not hunk.after else after
-    found = _found(lines, hunk, after)
+    found = _found(lines, whole, hunk, after)
     if len(found) == 1:
         return found[0]
     if len(found) > 1:
@@ -92,40 +97,41 @@ def _behind(lines: Sequence[str], hunk: Hunk, taken: int, name: str) -> int:
     return at
 
 
-def _found(lines: Sequence[str], hunk: Hunk, after: int) -> list[int]:
+def _found(lines: Sequence[str], whole: str, hunk: Hunk, after: int) -> list[int]:
+    """Where the old lines stand from `after` on; a few of the places are enough. `whole` is all lines, with ends."""
     size = len(hunk.old)
     if hunk.at_end:
         at = len(lines) - size
         return [at] if at >= after and tuple(lines[at:]) == hunk.old else []
-    first = hunk.old[0]
-    return [
-        at
-        for at in range(after, len(lines) - size + 1)
-        if lines[at] == first and tuple(lines[at : at + size]) == hunk.old
-    ]
+    piece = "\n" + "".join(f"{line}\n" for line in hunk.old)
+    found: list[int] = []
+    offset = place = line = 0
+    while len(found) < _PLACES_MAX and (place := whole.find(piece, offset)) >= 0:
+        line += whole.count("\n", offset, place)
+        if line >= after:
+            found.append(line)
+        line += 1
+        offset = place + 1
+    return found
 
 
 def _difference(lines: Sequence[str], hunk: Hunk, after: int) -> str:
     """The first line at which the nearest place differs: where most lines agree, or where the hunk says."""
-    size = len(hunk.old)
-
-    def agreeing(at: int) -> int:
-        return sum(a == b for a, b in zip(lines[at : at + size], hunk.old, strict=False))
-
-    wanted = set(hunk.old)
-    tries = {
-        at - n
-        for at in range(after, len(lines))
-        if lines[at] in wanted
-        for n, old in enumerate(hunk.old[:40])
-        if old == lines[at]
-    }
-    if hunk.start is not None:
-        tries.add(hunk.start - 1)
-    starts = sorted(at for at in tries if at >= after)[:2_000]
+    told = 0 if hunk.start is None else hunk.start - 1
+    wanted: dict[str, int] = {}
+    for n, old in enumerate(hunk.old[:_LINES_COMPARED]):
+        wanted.setdefault(old, n)
+    tries = [at - wanted[line] for at, line in enumerate(lines) if at >= after and line in wanted]
+    starts = {at for at in tries[:_STARTS_MAX] if at >= after}
+    if hunk.start is not None and told >= after:
+        starts.add(told)
     if not starts:
         return f"its first line {_shown(hunk.old[0])} is not in the file from line {after + 1} on; read it again"
-    best = max(starts, key=lambda at: (agreeing(at), at == (hunk.start or 0) - 1, -at))
+
+    def agreeing(at: int) -> int:
+        return sum(a == b for a, b in zip(lines[at : at + _LINES_COMPARED], hunk.old, strict=False))
+
+    best = max(sorted(starts), key=lambda at: (agreeing(at), at == told, -at))
     for offset, old in enumerate(hunk.old):
         if best + offset >= len(lines):
             return f"the file ends at line {len(lines)}, where the patch expects {_shown(old)}"

@@ -8,6 +8,10 @@ __all__ = ["listed", "occurrences", "why_absent"]
 
 LINES_MAX = 5_000
 """Lines of a file that are compared; what is beyond is only looked through for equal lines."""
+LINES_COMPARED = 40
+"""Lines of a block that are compared."""
+STARTS_MAX = 100
+"""Places that are compared."""
 SHOWN_CHARS_MAX = 160
 
 
@@ -53,26 +57,32 @@ def why_absent(text: str, old: str, path: str) -> str:
 
 def _nearest(lines: list[str], wanted: list[str]) -> int | None:
     """Index of the line where the block that is most alike begins; None where nothing is."""
-    starts = {at for index, line in enumerate(wanted) if line.strip() for at in _alike(lines, line, index)}
+    starts: set[int] = set()
+    squeezed: dict[str, list[int]] = {}
+    for at, line in enumerate(lines):
+        hits = squeezed.setdefault(" ".join(line.split()), [])
+        if len(hits) < STARTS_MAX:
+            hits.append(at)
+    for index, line in enumerate(wanted[:LINES_COMPARED]):
+        if line.strip():
+            starts |= {at - index for at in squeezed.get(" ".join(line.split()), ()) if at >= index}
+    if not starts:
+        starts = _alike(lines, wanted[0])
     best, found = 0.0, None
-    for start in sorted(starts)[:200]:
-        there = lines[start : start + len(wanted)]
-        score = sum(_likeness(a, b) for a, b in zip(there, wanted, strict=False)) / len(wanted)
+    for start in sorted(starts)[:STARTS_MAX]:
+        there = lines[start : start + LINES_COMPARED]
+        score = sum(map(_likeness, there, wanted)) / min(len(wanted), LINES_COMPARED)
         if score > best:
             best, found = score, start
     return found if best >= 0.4 else None
 
 
-def _alike(lines: list[str], line: str, index: int) -> set[int]:
-    """Where a block could begin whose line number `index` is like `line`."""
-    squeezed = line.split()
-    hits = {at - index for at, there in enumerate(lines) if there.split() == squeezed}
-    if not hits and index == 0:
-        known: dict[str, int] = {}
-        for at, there in enumerate(lines[:LINES_MAX]):
-            known.setdefault(there[:SHOWN_CHARS_MAX], at)
-        hits = {known[near] for near in get_close_matches(line[:SHOWN_CHARS_MAX], known, n=3, cutoff=0.6)}
-    return {at for at in hits if at >= 0}
+def _alike(lines: list[str], line: str) -> set[int]:
+    """Where a line stands that is nearly the same."""
+    known: dict[str, int] = {}
+    for at, there in enumerate(lines[:LINES_MAX]):
+        known.setdefault(there[:SHOWN_CHARS_MAX], at)
+    return {known[near] for near in get_close_matches(line[:SHOWN_CHARS_MAX], known, n=3, cutoff=0.6)}
 
 
 def _likeness(there: str, line: str) -> float:
