@@ -19,7 +19,7 @@ from tenuto.core.events.call import ToolCallFailed, ToolReturned
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest, Position
 from tenuto.core.redaction import NOTHING_SECRET, Found, Redactor
-from tenuto.core.secret_forms import BUILTIN_PATTERNS, forms_of, read_pattern
+from tenuto.core.secret_forms import BUILTIN_PATTERNS, anchors_of, forms_of, read_pattern
 
 SECRET = 'p"ä/ss\\w+rd=Zx9 &end'
 
@@ -180,6 +180,14 @@ def test_forms_are_long_enough_and_the_longest_come_first() -> None:
     forms = forms_of("abc/defgh")
     assert all(len(one) >= 8 for one in forms)
     assert list(forms) == sorted(forms, key=lambda one: (-len(one), one))
+
+
+@given(values)
+@example(SECRET)
+@example("%%%%++++//==")
+def test_every_form_holds_an_anchor(value: str) -> None:
+    anchors = anchors_of(value)
+    assert all(any(anchor in form for anchor in anchors) for form in forms_of(value))
 
 
 def test_any_structure_of_requests_and_events_is_walked() -> None:

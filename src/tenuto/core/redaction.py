@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from tenuto.core.canonical import canonical, parse
 from tenuto.core.content import Content
-from tenuto.core.secret_forms import SHORTEST, WRAPPED_FROM, Pattern, forms_of
+from tenuto.core.secret_forms import SHORTEST, WRAPPED_FROM, Pattern, anchors_of, forms_of
 
 __all__ = ["NOTHING_SECRET", "Found", "Redactor", "placeholder"]
 
@@ -30,6 +31,7 @@ _IDENTITIES = frozenset(
     }
 )
 """Fields of events that the engine itself made, or that name places: they are never altered."""
+_NO_TEXT = frozenset({int, bool, float, type(None)})
 _BREAKS = {10: None, 13: None}
 
 
@@ -51,17 +53,21 @@ class Redactor:
     def __init__(self, values: Mapping[str, str], patterns: Mapping[str, Pattern] | None = None) -> None:
         self._patterns = dict(sorted((patterns or {}).items()))
         self._names: dict[str, str] = {}
+        anchors: dict[str, None] = {}
         for name, value in sorted(values.items()):
             if len(value) >= SHORTEST:
+                anchors |= dict.fromkeys(anchors_of(value))
                 for form in forms_of(value):
                     self._names.setdefault(form, name)
         ordered = sorted(self._names, key=lambda form: (-len(form), form))
         self._begins = tuple(one.begins for one in self._patterns.values())
-        # Escaping for JSON goes letter by letter, so a form inside a string is its escaped form inside the body.
-        self._in_bodies = tuple(canonical(one)[1:-1] for one in (*ordered, *self._begins))
-        self._in_texts = (*ordered, *self._begins)
+        self._anchors = (*anchors, *self._begins)
+        # Escaping for JSON goes letter by letter, so a piece inside a string is its escaped form inside the body.
+        self._anchors_in_bodies = tuple(canonical(one)[1:-1] for one in self._anchors)
+        self._anchors_in_files = tuple(one.encode() for one in anchors)
         self._wrapped = tuple(form for form in ordered if len(form) >= WRAPPED_FROM)
-        self._in_files = tuple((form.encode(), self._names[form]) for form in ordered) + tuple(
+        self._in_files = tuple((form.encode(), self._names[form]) for form in ordered)
+        self._in_wide_files = tuple(
             (value.encode(encoding), name)
             for name, value in sorted(values.items())
             if len(value) >= SHORTEST
@@ -79,7 +85,7 @@ class Redactor:
         if self._whole is None:
             return text
         text = self._unwrapped(text)
-        if any(form in text for form in self._in_texts):
+        if any(piece in text for piece in self._anchors):
             text = self._whole.sub(self._placeholder, text)
         return text
 
@@ -103,7 +109,7 @@ class Redactor:
             return content
         data = content.data
         squeezed = data.replace(b"\\n", b"").replace(b"\\r", b"") if self._wrapped else b""
-        if not any(form in data or form in squeezed for form in self._in_bodies):
+        if not any(piece in data or piece in squeezed for piece in self._anchors_in_bodies):
             return content
         return Content.of(self.value(parse(data)))
 
@@ -112,6 +118,8 @@ class Redactor:
         return event if self._whole is None else self._part(event)
 
     def _part(self, part: Any) -> Any:
+        if type(part) in _NO_TEXT:
+            return part
         if isinstance(part, str):
             return self.text(part)
         if isinstance(part, Content):
@@ -125,9 +133,7 @@ class Redactor:
         if not isinstance(part, msgspec.Struct):
             return part
         changes: dict[str, Any] = {}
-        for name in part.__struct_fields__:
-            if name in _IDENTITIES:
-                continue
+        for name in _fields(type(part)):
             held = getattr(part, name)
             kept = self._part(held)
             if kept is not held:
@@ -136,7 +142,9 @@ class Redactor:
 
     def find(self, data: bytes) -> Found | None:
         """The first secret in a file's bytes; in UTF-16 too, and in base64 that is broken into lines."""
-        hits = [(at, name) for form, name in self._in_files if (at := data.find(form)) >= 0]
+        forms = self._in_files if any(piece in data for piece in self._anchors_in_files) else ()
+        wide = self._in_wide_files if b"\0" in data else ()
+        hits = [(at, name) for form, name in (*forms, *wide) if (at := data.find(form)) >= 0]
         for (name, pattern), begins in zip(self._patterns.items(), self._begins, strict=True):
             if begins.encode() in data:
                 match = re.search(pattern.expression.encode(), data)
@@ -180,6 +188,11 @@ class Redactor:
 
 _TELLING = 4
 """Characters of a secret's beginning that may be seen at the end of output that was cut off: fewer tell nothing."""
+
+
+@lru_cache(256)
+def _fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if name not in _IDENTITIES)
 
 
 def _expression(forms: list[str], patterns: list[str]) -> re.Pattern[str] | None:

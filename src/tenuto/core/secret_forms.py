@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
-__all__ = ["BUILTIN_PATTERNS", "SHORTEST", "WRAPPED_FROM", "Pattern", "forms_of", "read_pattern"]
+__all__ = ["BUILTIN_PATTERNS", "SHORTEST", "WRAPPED_FROM", "Pattern", "anchors_of", "forms_of", "read_pattern"]
 
 SHORTEST = 8
 """Characters of the shortest value, and of the shortest form, that is recognised."""
@@ -22,6 +22,9 @@ WRAPPED_FROM = 48
 
 _IN_COMPONENTS = "!'()*~"
 _IN_WHOLE_URLS = ";,/?:@&=+$!'()*~#"
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+_ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
+_ANCHOR_MIN = 6
 _HEX = re.compile("%[0-9A-F]{2}")
 _PATTERN = re.compile(r"([A-Za-z0-9_.+/=@:-]{3,64})\[((?:[^\[\]\\]|\\-)+)\]\{(\d{1,4})(?:,(\d{0,4}))?\}\Z")
 
@@ -78,6 +81,26 @@ def forms_of(value: str) -> tuple[str, ...]:
     for part in {value, *(line.strip() for line in value.splitlines())}:
         found |= {part, *_in_json(part), *_in_urls(part), *_in_base64(part)}
     return tuple(sorted((one for one in found if len(one) >= SHORTEST), key=lambda one: (-len(one), one)))
+
+
+def anchors_of(value: str) -> tuple[str, ...]:
+    """A few pieces of text of which every form of a value holds one: who finds none need not look for the forms.
+
+    Letters, digits and `_.-` stand as they are in JSON and in URLs, and letters and digits in both alphabets of
+    base64. Where a value has no such piece that is long enough, its forms stand for themselves.
+    """
+    found: set[str] = set()
+    for part in {value, *(line.strip() for line in value.splitlines())}:
+        plain = max(_PLAIN.findall(part), key=len, default="")
+        if len(plain) >= _ANCHOR_MIN:
+            found.add(plain)
+        else:
+            found |= {one for one in (part, *_in_json(part), *_in_urls(part)) if len(one) >= SHORTEST}
+        for one in _in_base64(part):
+            piece = max(_ALPHANUMERIC.findall(one), key=len, default="")
+            if len(one) >= SHORTEST:
+                found.add(piece if len(piece) >= _ANCHOR_MIN else one)
+    return tuple(sorted(one for one in found if not any(other in one for other in found - {one})))
 
 
 def _in_json(value: str) -> set[str]:
