@@ -143,3 +143,11 @@ def test_a_terminal_gets_colours_and_its_width(project: Path, work: str) -> None
     plain = on_terminal(NO_COLOR="1", COLUMNS="64")
     assert "\x1b" not in plain
     assert max(map(len, plain.splitlines())) <= 64
+
+
+def test_a_failed_run_names_the_innermost_step_that_failed(tenuto: Tenuto, project: Path) -> None:
+    (project / "many.plan.yaml").write_text('tenuto: 1\nsteps: { a: { foreach: [x, y], run: "exit 3" } }\n')
+    said = tenuto("run", "many.plan.yaml", "--run", "many")
+    assert said.out.splitlines()[-2:] == ["  tenuto show many", "  tenuto show many 'a[0]'"]
+    assert "exit code 3" in tenuto("show", "many", "a[0]").out
+    assert "  tenuto show many 'a[0]'" in tenuto("show", "many").out.splitlines()

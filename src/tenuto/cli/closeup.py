@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any
 
 from tenuto.app.looking import Changed, LookedAtCall, LookedAtStep, SeenCall, value_of
 from tenuto.app.nouns import counted
 from tenuto.app.wording import short_model
 from tenuto.cli.amounts import counted_amount, shown_money, shown_short_time, shown_when
-from tenuto.cli.picture import field_lines, quoted
+from tenuto.cli.picture import field_lines
 from tenuto.cli.screen import Line, Span, folded, plain
 from tenuto.cli.step_tree import STYLES, place_of_step
 from tenuto.core.models import Message
@@ -42,7 +43,7 @@ def step_closeup(looked: LookedAtStep, flag: str, width: int | None) -> Iterator
     if looked.below:
         yield ()
         yield plain("steps below", "dim")
-        yield from (plain(f"  tenuto show {state.run} {quoted(path)}{flag}") for path in looked.below[:30])
+        yield from (plain(f"  tenuto show {state.run} {quote(path)}{flag}") for path in looked.below[:30])
         if len(looked.below) > 30:
             yield plain(f"  and {len(looked.below) - 30} more", "dim")
     if looked.changed is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from tenuto.cli.amounts import NAMES, shown_amount, shown_spending, shown_when
 from tenuto.core.budget import NOTHING, Amount, add, shortfall
 from tenuto.core.ids import StepPath
@@ -10,7 +12,7 @@ from tenuto.core.problems import shorten
 from tenuto.core.report import budget_report, status_of
 from tenuto.core.state import ExecutionState
 
-__all__ = ["closing_lines", "next_commands", "questions"]
+__all__ = ["closing_lines", "failed_step", "next_commands", "questions"]
 
 
 WAITING_SHOWN = 6
@@ -62,9 +64,9 @@ def next_commands(state: ExecutionState, flag: str) -> list[str]:
         case "waiting":
             waiting = sorted((c for c in state.calls.values() if c.asks_person), key=lambda c: c.order)
             return [
-                f"tenuto approve {run} {call.position}{flag}   # or reject"
+                f"tenuto approve {run} {quote(call.position)}{flag}   # or reject"
                 if call.status == "asked"
-                else f"tenuto resolve {run} {call.position} --done{flag}   # or --not-done"
+                else f"tenuto resolve {run} {quote(call.position)} --done{flag}   # or --not-done"
                 for call in waiting[:WAITING_SHOWN]
             ]
         case "exhausted":
@@ -73,7 +75,18 @@ def next_commands(state: ExecutionState, flag: str) -> list[str]:
         case "running" | "paused":
             return [f"tenuto resume {run}{flag}"]
         case _:
-            return [f"tenuto show {run}{flag}"]
+            failed = failed_step(state)
+            closer = [] if failed is None else [f"tenuto show {run} {quote(failed)}{flag}"]
+            return [f"tenuto show {run}{flag}", *closer]
+
+
+def failed_step(state: ExecutionState) -> StepPath | None:
+    """The first step in plan order that has failed, below others that failed with it; None where none has."""
+    failed = sorted((s for s in state.steps.values() if s.status == "failed"), key=lambda s: s.order)
+    for step in failed:
+        if not any(other.path.startswith((f"{step.path}[", f"{step.path}#", f"{step.path}/")) for other in failed):
+            return step.path
+    return None
 
 
 def _changed_files(state: ExecutionState) -> bool:

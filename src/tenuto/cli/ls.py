@@ -79,7 +79,7 @@ def command(statuses: tuple[str, ...], plan: str | None, limit: int | None, stor
     screen = screen_of(settings_for(store=store).variables)
     rows = [(r.run, r.status, r.plan or r.damage, _when(r.started_us), f"{r.records}", r.repository) for r in runs]
     heads = ("run", "status", "plan", "started (UTC)", "records", "repository")
-    screen.show(styled_table(heads, rows, width=screen.width, styles={1: STYLES}))
+    screen.show(styled_table(heads, rows, width=screen.width, styles={1: STYLES}, keep=(1, 3, 4)))
 
 
 STYLES = {"ok": "good", "failed": "bad", "damaged": "bad", "running": "busy", "waiting": "odd", "exhausted": "odd"}

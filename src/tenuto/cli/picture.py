@@ -14,7 +14,6 @@ from tenuto.cli.screen import Line, Span, fitted, folded, plain
 from tenuto.cli.step_tree import step_lines
 from tenuto.core.canonical import canonical
 from tenuto.core.report import grade
-from tenuto.core.state import ExecutionState
 
 __all__ = ["RUN_STYLES", "field_lines", "picture"]
 
@@ -53,7 +52,7 @@ def picture(seen: SeenRun, flag: str, width: int | None) -> Iterator[Line]:
         yield ()
         for text in asked:
             yield from (plain(line, "odd") for line in folded(text, width))
-    commands = [] if shown.owned else list(_commands(state, flag))
+    commands = [] if shown.owned else [c for c in next_commands(state, flag) if c != f"tenuto show {state.run}{flag}"]
     if shown.owned:
         commands = [f"tenuto logs -f {state.run}{flag}"]
     if commands:
@@ -87,17 +86,3 @@ def hanging(text: str, width: int | None, indent: int) -> Iterator[Line]:
     """A line whose continuations begin in that column."""
     for number, line in enumerate(folded(text[indent:], width, " " * indent)):
         yield plain(text[:indent] + line[indent:] if number == 0 else line)
-
-
-def _commands(state: ExecutionState, flag: str) -> Iterator[str]:
-    failed = next((s for s in sorted(state.steps.values(), key=lambda s: s.order) if s.status == "failed"), None)
-    if failed is not None:
-        yield f"tenuto show {state.run} {quoted(failed.path)}{flag}"
-    yield from (command for command in next_commands(state, flag) if not command.startswith("tenuto show"))
-
-
-def quoted(path: str) -> str:
-    """A path as a shell takes it."""
-    import shlex
-
-    return shlex.quote(path)
