@@ -106,3 +106,17 @@ def test_a_run_that_has_not_ended_has_no_end_yet(tenuto: Tenuto, project: Path, 
     assert (refused.code, refused.object["error"]["code"]) == (2, "refused")
     assert tenuto("checkout", "small", "one", tmp_path / "one").code == 0
     assert (tmp_path / "one/1.txt").read_text() == "1\n"
+
+
+def test_steps_of_sub_plans_and_iterations_have_their_files(tenuto: Tenuto, project: Path, tmp_path: Path) -> None:
+    (project / "sub.plan.yaml").write_text('tenuto: 1\nsteps:\n  inner: { run: "echo 1 > inner.txt" }\n')
+    (project / "top.plan.yaml").write_text(
+        "tenuto: 1\nsteps:\n  do: { plan: sub.plan.yaml }\n"
+        '  again: { needs: [do], repeat: { max: 3 }, run: "echo x >> again.txt" }\n'
+    )
+    assert tenuto("run", "top.plan.yaml", "--run", "top").code == 0
+    for number, step in enumerate(("do/inner", "again#1", "again#2", "again")):
+        place = tmp_path / str(number)
+        assert tenuto("checkout", "top", step, place).code == 0
+        assert (place / "inner.txt").read_text() == "1\n"
+        assert (place / "again.txt").read_text() == "x\n" * number if number else not (place / "again.txt").exists()

@@ -21,6 +21,7 @@ from .conftest import Trees
 from .test_apply_directory import AFTER, BEFORE, RUN, Place
 from .test_patches import found, materialise
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 TRACED = frozenset(module.__file__ for module in (apply_directory, apply_note, files, replacing))
 GONE = {path: body for path, body in BEFORE.items() if AFTER.get(path) != body}
 

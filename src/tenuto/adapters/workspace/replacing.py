@@ -34,6 +34,7 @@ class _Other(Enum):
     FOREIGN = auto()
 
 
+_EFFECTIVE = os.access in os.supports_effective_ids
 _IN_THE_WAY = frozenset((errno.EEXIST, errno.ENOTDIR, errno.ELOOP))
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
 
@@ -137,6 +138,8 @@ class Replacer:
             except FileExistsError:
                 self.left.append(path)
                 return False
+            except NotImplementedError:
+                pass  # this system cannot link links
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
@@ -204,7 +207,7 @@ def unwritable_directory(directory: Path, paths: Iterable[str]) -> str | None:
                 tried.add(above)
                 try:
                     with files.directory(above) as opened:
-                        if not os.access(".", os.W_OK | os.X_OK, dir_fd=opened, effective_ids=True):
+                        if not os.access(".", os.W_OK | os.X_OK, dir_fd=opened, effective_ids=_EFFECTIVE):
                             return above or "."
                 except PermissionError:
                     return above or "."
