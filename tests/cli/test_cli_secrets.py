@@ -216,3 +216,25 @@ def test_output_that_is_cut_in_the_middle_of_one(tenuto: Tenuto, secretive: Path
     assert not [
         path for path in (secretive / ".tenuto").rglob("*") if path.is_file() and b"k3y-" in path.read_bytes()
     ]
+
+
+def test_an_agent_uses_one_that_it_never_sees(tenuto: Tenuto, secretive: Path) -> None:
+    """The model asks for a command with the secret's name; what it is told, and says, holds the placeholder."""
+    (secretive / "answers.yaml").write_text(
+        "replies:\n"
+        "  - when: { ordinal: 0 }\n"
+        "    tool_calls: [{ name: run, arguments: { command: 'echo key is $DEPLOY_KEY; exit 3' } }]\n"
+        "  - when: { contains: 'key is [secret:DEPLOY_KEY]' }\n"
+        f"    text: 'I have seen [secret:DEPLOY_KEY], or {SECRET}'\n"
+    )
+    (secretive / ".tenutoignore").write_text("answers.yaml\n")
+    (secretive / "p.plan.yaml").write_text(
+        "tenuto: 1\nname: p\n"
+        'agents: { worker: { instructions: work, tools: [run], model: "scripted:answers.yaml" } }\n'
+        "steps:\n  go: { agent: worker, prompt: go, grants: { secrets: [DEPLOY_KEY] } }\n"
+        'outputs: { said: "${{ steps.go.output }}" }\n'
+    )
+    ran = tenuto("run", "p.plan.yaml", "--run", "one", "--json")
+    assert (ran.code, ran.object["outputs"]["said"]) == (0, "I have seen [secret:DEPLOY_KEY], or [secret:DEPLOY_KEY]")
+    assert holders(secretive / ".tenuto", ran.out, ran.err) == []
+    assert tenuto("replay", "one", "--json").object["identical"]

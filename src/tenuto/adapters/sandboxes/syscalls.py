@@ -120,6 +120,9 @@ def bystander_program() -> bytes:
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, architecture),
         (_RETURN, 0, 0, _REFUSE),
+        (_LOAD, 0, 0, _NUMBER),
+        (_AT_LEAST, 0, 1, _OTHER_TABLE),
+        (_RETURN, 0, 0, _REFUSE),
     ]
     for columns in _CLOCKS_AND_NAMES.values():
         program += [(_LOAD, 0, 0, _NUMBER), (_EQUAL, 0, 1, columns[column]), (_RETURN, 0, 0, _REFUSE)]
