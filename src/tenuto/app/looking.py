@@ -25,9 +25,20 @@ from tenuto.core.problems import did_you_mean, shorten
 from tenuto.core.report import StepResult, step_result
 from tenuto.core.state import StepState
 from tenuto.errors import UsageError
+from tenuto.ports.workspace import FileChange
 from tenuto.runtime.loading import fold, load_records, load_spec
 
-__all__ = ["Changed", "LookedAtCall", "LookedAtStep", "SeenCall", "SeenRun", "look", "see_run", "value_of"]
+__all__ = [
+    "Changed",
+    "LookedAtCall",
+    "LookedAtStep",
+    "SeenCall",
+    "SeenRun",
+    "kinds_of_change",
+    "look",
+    "see_run",
+    "value_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,10 +299,14 @@ async def _changed(store: Store, before: Digest, after: Digest, *, kept: bool) -
         patch = await workspace.patch(before, after)
     finally:
         await workspace.close()
-    kinds = [(c.path, "added" if c.before is None else "deleted" if c.after is None else "changed") for c in changes]
-    return Changed(files=kinds, patch=patch.decode("utf-8", "replace"), kept=kept)
+    return Changed(files=kinds_of_change(changes), patch=patch.decode("utf-8", "replace"), kept=kept)
 
 
 def value_of(raw: msgspec.Raw | None) -> Any:
     """A raw JSON value decoded; None where there is none."""
     return None if raw is None else parse(bytes(raw))
+
+
+def kinds_of_change(changes: Iterable[FileChange]) -> list[tuple[str, str]]:
+    """Each path with what became of it: added, deleted or changed."""
+    return [(c.path, "added" if c.before is None else "deleted" if c.after is None else "changed") for c in changes]

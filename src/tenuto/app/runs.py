@@ -25,7 +25,7 @@ from tenuto.runtime.loading import load_state
 __all__ = ["STATUSES", "RunLine", "ShownRun", "list_runs", "show_run", "standing"]
 
 
-STATUSES = ("running", "waiting", "exhausted", "stopped", "ok", "failed", "cancelled", "damaged")
+STATUSES = ("running", "waiting", "paused", "exhausted", "stopped", "ok", "failed", "cancelled", "damaged")
 """How a run can stand."""
 
 

@@ -31,6 +31,7 @@ VERBS = {
     "ls": "List the runs",
     "show": "Show how a run stands",
     "logs": "Tell what happened in a run, or what happens now",
+    "diff": "Compare two runs, and show where they first differ",
     "events": "Print the records of a run, one a line",
     "apply": "Bring a run's result into the repository",
     "checkout": "Write the files of any step into a new directory",

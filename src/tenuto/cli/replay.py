@@ -11,6 +11,7 @@ from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
+from tenuto.cli.structures import structural_diff
 from tenuto.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from tenuto.runtime.replay import Divergence, ReplayReport
 
 __all__ = ["command"]
-
-DIFF_LINES_MAX = 60
 
 
 @click.command(
@@ -94,20 +93,10 @@ def _telling(side: dict[str, Any]) -> dict[str, Any]:
 
 def _difference(divergence: Divergence) -> list[str]:
     """The first difference: where, what, recorded against current."""
-    import difflib
-    import json
-
     place = f"{divergence.where}: " if divergence.where else ""
     about = ""
     if divergence.call or divergence.step:
         about = f", call {divergence.call}" if divergence.call else f", step {divergence.step}"
     lines = [f"diverged at record {divergence.seq}{about}", f"  {place}{divergence.what}"]
-    recorded, current = (
-        json.dumps(_telling(side), ensure_ascii=False, indent=2, sort_keys=True).splitlines() if side else []
-        for side in (divergence.recorded, divergence.current)
-    )
-    difference = list(difflib.unified_diff(recorded, current, "recorded", "current", lineterm="", n=2))
-    lines += [f"  {line}" for line in difference[:DIFF_LINES_MAX]]
-    if len(difference) > DIFF_LINES_MAX:
-        lines.append(f"  ... {len(difference) - DIFF_LINES_MAX} more lines; --json has all")
-    return lines
+    sides = [_telling(side) if side else None for side in (divergence.recorded, divergence.current)]
+    return lines + [f"  {line}" for line in structural_diff(sides[0], sides[1], "recorded", "current")]
