@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,3 +239,19 @@ def test_an_agent_uses_one_that_it_never_sees(tenuto: Tenuto, secretive: Path) -
     assert (ran.code, ran.object["outputs"]["said"]) == (0, "I have seen [secret:DEPLOY_KEY], or [secret:DEPLOY_KEY]")
     assert holders(secretive / ".tenuto", ran.out, ran.err) == []
     assert tenuto("replay", "one", "--json").object["identical"]
+
+
+def test_what_a_killed_engine_leaves_is_gone_with_the_next_one(
+    tenuto: Tenuto, secretive: Path, start: Callable[..., Any]
+) -> None:
+    work = 'run: "printf %s \\"$DEPLOY_KEY\\" > key; sleep 300", grants: { secrets: [DEPLOY_KEY] }'
+    (secretive / "p.plan.yaml").write_text(plan(hold=work))
+    engine = start("run", "p.plan.yaml", "--run", "one")
+    deadline = time.monotonic() + 30
+    while not holders(secretive / ".tenuto" / "work"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    engine.kill()
+    engine.wait()
+    assert tenuto("resume", "one").code == 4  # `once`, with a grant: a person is asked
+    assert holders(secretive / ".tenuto") == []

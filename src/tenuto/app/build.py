@@ -175,9 +175,11 @@ def build_engine(
     """An engine over a store. `directory` is the plan's, for its Python modules; `recorded` maps `replay:RUN`."""
     from tenuto.adapters.plans.produced import ProducedPlans
     from tenuto.adapters.programs import PythonPrograms
+    from tenuto.adapters.workspace.pool import remove_dead
     from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
     from tenuto.runtime.engine import PlanExecutionEngine
 
+    remove_dead(store.path / "work")
     clock = SystemClock()
     return PlanExecutionEngine(
         journal=store.journal,

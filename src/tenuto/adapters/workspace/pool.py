@@ -18,6 +18,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from tenuto.adapters.workspace.writing import write_files
 from tenuto.core.ids import Digest
 from tenuto.errors import StorageError
 
-__all__ = ["DirectoryPool", "Seen", "Slot"]
+__all__ = ["DirectoryPool", "Seen", "Slot", "remove_dead"]
 
 Seen = dict[str, tuple[Stamp, Node]]
 """What files looked like when they were last known to hold their bodies."""
@@ -127,6 +128,17 @@ class DirectoryPool:
                 fix="make it writable, or free space",
             ) from error
         return home
+
+
+def remove_dead(directory: Path) -> None:
+    """Remove what engines that were killed left below a pool's directory: secrets may be in it. Best effort."""
+    with suppress(OSError):
+        pool = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(pool, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_dead(directory)
+        finally:
+            os.close(pool)
 
 
 def _remove_dead(directory: Path) -> None:
