@@ -7,6 +7,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as type checkers know it; importing typing would be most of what `import tenuto` costs
 if TYPE_CHECKING:
+    from tenuto.adapters import building as build
+    from tenuto.adapters.building.agents import agent
     from tenuto.adapters.clock import SystemClock
     from tenuto.adapters.models.local import LocalModelAdapter
     from tenuto.adapters.models.mock import LocalMockAdapter
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from tenuto.runtime.published import Published
 
 _HOMES = {
+    "tenuto.adapters.building.agents": ("agent",),
     "tenuto.adapters.clock": ("SystemClock",),
     "tenuto.adapters.models.local": ("LocalModelAdapter",),
     "tenuto.adapters.models.mock": ("LocalMockAdapter",),
@@ -115,6 +118,7 @@ _HOMES = {
     "tenuto.runtime.engine": ("PlanExecutionEngine",),
     "tenuto.runtime.published": ("Published",),
 }
+_MODULES = {"build": "tenuto.adapters.building"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
@@ -173,6 +177,8 @@ __all__ = [
     "UsageError",
     "UsesWork",
     "__version__",
+    "agent",
+    "build",
     "load_plan",
     "plan_from_yaml",
     "plan_to_yaml",
@@ -184,12 +190,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    home = _HOME_OF.get(name)
+    home = _HOME_OF.get(name) or _MODULES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(home), name)
+    module = import_module(home)
+    value: object = module if name in _MODULES else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -77,6 +77,8 @@ PUBLIC = (
     "UsageError",
     "UsesWork",
     "__version__",
+    "agent",
+    "build",
     "load_plan",
     "plan_from_yaml",
     "plan_to_yaml",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from tenuto.adapters.plans.plan_file import load_plan
 from tenuto.adapters.plans.plan_files import write_plan
+from tenuto.adapters.plans.plan_values import AGENT_FIELDS, PLAN_FIELDS, STEP_FIELDS
 from tenuto.adapters.plans.plan_writing import plan_from_yaml, plan_to_yaml, self_contained
 from tenuto.adapters.plans.schema import schema
 from tenuto.adapters.plans.yaml_document import read_yaml
@@ -21,6 +23,7 @@ from tenuto.core.budget import Limits
 from tenuto.core.plan import Defaults, InputSpec, Plan, PlanWork, PromptWork, Retry, RunWork, Step, WaitWork
 from tenuto.core.tools import Grants
 from tenuto.errors import InvalidPlanError
+from tenuto.testing import plans as generated_plans
 from tenuto.testing.builders import command, plan, prompt, raw
 from tenuto.testing.plans import plans
 
@@ -53,6 +56,17 @@ def test_a_plan_reads_back_from_its_text(generated: Generated) -> None:
 @given(plans(depth=2))
 def test_many_plans_read_back_from_their_texts(generated: Generated) -> None:
     check_round_trip(generated)
+
+
+@pytest.mark.parametrize("kind", [Plan, Step, AgentSpec, Defaults, Limits, InputSpec], ids=lambda kind: kind.__name__)
+def test_every_field_is_generated_and_written(kind: type[msgspec.Struct]) -> None:
+    """A new field of the language is forgotten neither here nor there."""
+    source = inspect.getsource(generated_plans)
+    given = {"agents", "input_tokens", "iterations", "model_calls", "output_tokens", "tokens", "tool_calls"}
+    missing = [name for name in kind.__struct_fields__ if f"{name}=" not in source and name not in given]
+    assert missing == []
+    written = {Plan: PLAN_FIELDS, Step: STEP_FIELDS, AgentSpec: AGENT_FIELDS}.get(kind)
+    assert written is None or sorted(written) == sorted(kind.__struct_fields__)
 
 
 def test_a_whole_plan_in_the_shapes_people_write() -> None:

@@ -19,7 +19,15 @@ from tenuto.core.durations import duration_text
 from tenuto.core.merging import MergePolicy
 from tenuto.core.plan import ApprovalWork, Plan, PlanWork, PromptWork, RunWork, Step, UsesWork, WaitWork
 
-__all__ = ["agent_value", "front_matter_value", "plan_value"]
+__all__ = [
+    "AGENT_FIELDS",
+    "PLAN_FIELDS",
+    "STEP_FIELDS",
+    "agent_value",
+    "dollars_text",
+    "front_matter_value",
+    "plan_value",
+]
 
 _NAMES = {
     "backoff_ms": "backoff",
@@ -35,30 +43,35 @@ _NAMES = {
     "values": "with",
 }
 """What the core calls differently."""
-_PLAN = ("name", "description", "inputs", "budget", "agents", "tools", "defaults", "steps", "outputs", "merge")
+PLAN_FIELDS = ("name", "description", "inputs", "budget", "agents", "tools", "defaults", "steps", "outputs", "merge")
 _STEP_FIRST = ("needs", "condition", "foreach", "key", "max_parallel", "repeat")
 _STEP_LAST = (
     *("fallback", "values", "output", "model", "max_tokens", "timeout_ms", "retry", "on_error", "budget", "merge"),
     *("reads", "keep", "tools", "grants", "effect"),
 )
-_AGENT = ("description", "instructions", "tools", "model", "role", "capabilities", "max_tokens", "at_once")
-_AGENT_LAST = ("iterations_max", "limits", "fallbacks", "approve", "timeout_ms", "retry", "on_error", "version")
+STEP_FIELDS = ("name", *_STEP_FIRST, "work", *_STEP_LAST)
+_AGENT = (
+    *("description", "instructions", "tools", "model", "role", "capabilities", "max_tokens", "at_once"),
+    *("iterations_max", "limits", "fallbacks", "approve", "timeout_ms", "retry", "on_error", "version"),
+)
+AGENT_FIELDS = ("name", *_AGENT)
+"""The fields of a plan, a step and an agent, in the order in which they are written."""
 
 
 def plan_value(plan: Plan, agents: Mapping[str, AgentSpec]) -> Block:
     """The whole file. `agents` stand in it where it names no files of agents."""
-    value = Block(tenuto=1) | _fields(plan, _PLAN)
+    value = Block(tenuto=1) | _fields(plan, tuple(name for name in PLAN_FIELDS if name != "steps"))
     value["name"] = plan.name
     value["steps"] = Block({step.name: _step(step) for step in plan.steps})
     if agents and not plan.agents:
         value["agents"] = Block({name: agent_value(agent) for name, agent in agents.items()})
-    order = ("tenuto", *_PLAN)
+    order = ("tenuto", *PLAN_FIELDS)
     return Block({key: value[key] for key in order if key in value})
 
 
 def agent_value(agent: AgentSpec) -> Block:
     """An agent as it stands in a plan."""
-    value = Block(_fields(agent, (*_AGENT, *_AGENT_LAST)))
+    value = Block(_fields(agent, _AGENT))
     if agent.instructions:
         value["instructions"] = _prompt(agent.instructions, "")
     return value
@@ -69,9 +82,7 @@ def front_matter_value(agent: AgentSpec) -> Block:
     ours = {field.name for field in METADATA.fields} - {"model"}
     value = Block(name=agent.name)
     extras = Block()
-    for key, item in _fields(
-        agent, tuple(name for name in (*_AGENT, *_AGENT_LAST) if name != "instructions")
-    ).items():
+    for key, item in _fields(agent, tuple(name for name in _AGENT if name != "instructions")).items():
         (extras if key in ours else value)[key] = item
     return Block(value, metadata=extras) if extras else value
 
@@ -107,7 +118,7 @@ def _field(name: str, held: Any) -> Any:
         case dict():
             return {key: _field("", item) for key, item in held.items()}
         case int() if name == "usd_micros":
-            return _dollars(held)
+            return dollars_text(held)
         case int() if name.endswith("_ms"):
             return duration_text(held)
         case _:
@@ -119,7 +130,8 @@ def _type_first(value: dict[str, Any]) -> dict[str, Any]:
     return {"type": value["type"], **value} if "type" in value else value
 
 
-def _dollars(micros: int) -> str:
+def dollars_text(micros: int) -> str:
+    """Millionths of a dollar as a plan file says them: `2.00`."""
     whole, rest = divmod(micros, 1_000_000)
     decimals = f"{rest:06d}".rstrip("0")
     return f"{whole}.{decimals.ljust(2, '0')}"

@@ -15,7 +15,7 @@ from tenuto.errors import UsageError
 from tenuto.ports.tools import ToolContext, ToolOutput
 from tenuto.ports.workspace import TreeEdit
 
-__all__ = ["Signature", "signature_of"]
+__all__ = ["Signature", "schema_of", "signature_of"]
 
 _INJECTED = (ToolContext, TreeEdit)
 _NO_SCHEMA = (Any, None, type(None), ToolOutput)
@@ -58,7 +58,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         arguments = msgspec.defstruct(
             f"{function.__name__}_arguments", fields, kw_only=True, forbid_unknown_fields=True
         )
-        parameters = _schema(arguments)
+        parameters = schema_of(arguments)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"its parameters have no JSON form: {error}", where=where, fix="use types that msgspec knows"
@@ -78,11 +78,16 @@ def _default(value: Any) -> Any:
     )
 
 
-def _schema(hint: Any) -> msgspec.Raw:
-    """The JSON Schema of a type, its own definition inlined, without msgspec's generated titles."""
+def schema_of(hint: Any) -> msgspec.Raw:
+    """The JSON Schema of a type, its own definition inlined, without msgspec's generated titles.
+
+    TypeError where msgspec has no schema of it.
+    """
     (reference,), components = msgspec.json.schema_components([hint], ref_template="#/$defs/{name}")
     name = str(reference.get("$ref", "")).removeprefix("#/$defs/")
-    shape = components.pop(name) if name in components else dict(reference)
+    shape = dict(components.pop(name)) if name in components else dict(reference)
+    if name and (_refers(shape, name) or _refers(components, name)):
+        components[name] = dict(shape)  # a type that holds itself keeps its definition
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         shape.pop("title", None)
     if components:
@@ -90,11 +95,17 @@ def _schema(hint: Any) -> msgspec.Raw:
     return msgspec.Raw(canonical(shape))
 
 
+def _refers(schema: Any, name: str) -> bool:
+    if isinstance(schema, dict):
+        return schema.get("$ref") == f"#/$defs/{name}" or any(_refers(part, name) for part in schema.values())
+    return isinstance(schema, list) and any(_refers(part, name) for part in schema)
+
+
 def _output_schema(hint: Any) -> msgspec.Raw | None:
     """The schema of what a function returns; None where its hint says nothing or has no JSON form."""
     if hint in _NO_SCHEMA:
         return None
     try:
-        return _schema(hint)
+        return schema_of(hint)
     except (TypeError, ValueError):
         return None
