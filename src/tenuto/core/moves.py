@@ -11,10 +11,11 @@ from immutables import Map
 from msgspec.structs import replace
 
 from tenuto.core import agenda as queueing
+from tenuto.core.agenda import Order
 from tenuto.core.budget import Account, Amount
 from tenuto.core.content import Content
 from tenuto.core.events.step import Failure
-from tenuto.core.ids import StepPath, position
+from tenuto.core.ids import Position, StepPath, position, split_position
 from tenuto.core.ledger import release
 from tenuto.core.state import (
     Call,
@@ -31,6 +32,7 @@ __all__ = [
     "enqueue",
     "give_verdict",
     "lane_account",
+    "open_free",
     "put_step",
     "repeat",
     "vacate",
@@ -87,6 +89,27 @@ def enqueue(
     if ask or kind == "person":
         return attend(state, replace(call, status="unasked"))
     return repeat(state, call)
+
+
+def open_free(
+    state: ExecutionState, kind: Literal["merge", "plan"], where: Position, order: Order, *, try_number: int
+) -> ExecutionState:
+    """A call that costs nothing, holds no place, and is free to repeat: it is open from its request on."""
+    call = Call(
+        account="",
+        kind=kind,
+        order=order,
+        path=split_position(where)[0],
+        position=where,
+        status="open",
+        try_number=try_number,
+    )
+    return replace(
+        state,
+        attend=tuple(attended for attended in state.attend if attended != where),
+        calls=state.calls.set(where, call),
+        merges_open=state.merges_open + 1,
+    )
 
 
 def repeat(state: ExecutionState, call: Call) -> ExecutionState:

@@ -17,11 +17,10 @@ from tenuto.core.evolve.people import expired
 from tenuto.core.frames import conflict_failure
 from tenuto.core.ids import MERGED_BELOW, MERGED_NEEDS, SETTLED_MERGE, Position, StepPath, split_position
 from tenuto.core.ledger import given
-from tenuto.core.moves import give_verdict, lane_account, put_step, repeat, wake
+from tenuto.core.moves import give_verdict, lane_account, open_free, put_step, repeat, wake
 from tenuto.core.program_moves import feed, settle_program
 from tenuto.core.settling import settle_position, waits_for_agent
 from tenuto.core.state import (
-    Call,
     ExecutionState,
     Gather,
     ProgramFrame,
@@ -36,21 +35,8 @@ __all__ = ["lanes_opened", "merge_requested", "step_advanced", "timer_fired", "t
 def merge_requested(state: ExecutionState, event: MergeRequested) -> ExecutionState:
     path, _, _ = split_position(event.call)
     known = state.steps.get(path)
-    call = Call(
-        account="",
-        kind="merge",
-        order=known.order if known is not None else (len(state.spec.plan.steps),),
-        path=path,
-        position=event.call,
-        status="open",
-        try_number=event.try_number,
-    )
-    state = replace(
-        state,
-        attend=tuple(p for p in state.attend if p != event.call),
-        calls=state.calls.set(event.call, call),
-        merges_open=state.merges_open + 1,
-    )
+    order = known.order if known is not None else (len(state.spec.plan.steps),)
+    state = open_free(state, "merge", event.call, order, try_number=event.try_number)
     if known is None:
         return state
     status = "merging" if known.status == "waiting" else known.status

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from tenuto.core.events.plan import PlanLoaded, PlanRequested
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import split_position
-from tenuto.core.moves import put_step, wake
-from tenuto.core.state import Call, ExecutionState, Verdict
+from tenuto.core.moves import open_free, put_step, wake
+from tenuto.core.state import ExecutionState, Verdict
 from tenuto.core.step_moves import contained_child
 
 __all__ = ["plan_loaded", "plan_requested"]
@@ -20,21 +20,7 @@ def plan_requested(state: ExecutionState, event: PlanRequested) -> ExecutionStat
         state, child = contained_child(state, path, event.tree)
         state = put_step(state, child)
     step = state.steps[path]
-    call = Call(
-        account="",
-        kind="plan",
-        order=step.order,
-        path=path,
-        position=event.call,
-        status="open",
-        try_number=event.try_number,
-    )
-    state = replace(
-        state,
-        attend=tuple(p for p in state.attend if p != event.call),
-        calls=state.calls.set(event.call, call),
-        merges_open=state.merges_open + 1,
-    )
+    state = open_free(state, "plan", event.call, step.order, try_number=event.try_number)
     return put_step(state, replace(step, due=False, status="merging", tree=event.tree))
 
 
