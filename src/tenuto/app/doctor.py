@@ -34,6 +34,7 @@ async def examine(settings: Settings) -> list[Finding]:
         _git(),
         _local_model(),
         _prices(),
+        _providers(),
         await model_endpoint(settings),
         completion(settings),
     ]
@@ -77,6 +78,13 @@ def _local_model() -> Finding:
     except TenutoError as error:
         return Finding(name="local model", ok=False, what=error.what, fix=error.fix, needed=False)
     return Finding(name="local model", ok=True, what=f"{path.name} ({path.stat().st_size >> 20} MiB)", needed=False)
+
+
+def _providers() -> Finding:
+    known = importlib.util.find_spec("pydantic_ai") is not None
+    what = "models of other providers can be asked" if known else "the package pydantic-ai-slim is not installed"
+    fix = "pip install 'tenuto[models]'   # for anthropic:, google:, groq: and mistral:"
+    return Finding(name="providers", ok=known, what=what, fix=fix, needed=False)
 
 
 def _prices() -> Finding:
