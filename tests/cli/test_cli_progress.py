@@ -21,6 +21,8 @@ from tenuto.cli.bars import BAR, bar
 from tenuto.cli.live import LiveProgress
 from tenuto.cli.progress import PlainProgress, Silent, make_progress
 
+from .conftest import Tenuto
+
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
@@ -175,3 +177,29 @@ def test_lines_tell_that_a_provider_is_let_rest(tenuto: Callable[..., Any], proj
         "resting    mock: 2 failures in a row, asked again in 1 s",
         "resting    mock: 3 failures in a row, asked again in 2 s",
     ]
+
+
+FAILING = """\
+tenuto: 1
+steps:
+  tried: { run: "exit 1", on_error: continue }
+  all:
+    needs: [tried]
+    foreach: [a, b]
+    key: ${{ item }}
+    max_parallel: 1
+    plan: inner.plan.yaml
+  last: { needs: [all], run: "true" }
+"""
+
+
+@pytest.mark.sandbox
+def test_what_is_cancelled_names_the_step_that_failed_its_own_plan(project: Path, tenuto: Tenuto) -> None:
+    (project / "inner.plan.yaml").write_text(
+        'tenuto: 1\nsteps: { first: { run: "exit 2" }, then: { needs: [first], run: "true" } }\n'
+    )
+    (project / "failing.plan.yaml").write_text(FAILING)
+    said = tenuto("run", "failing.plan.yaml", "--run", "one")
+    assert said.code == 1
+    assert "cancelled  all[a]/then, because all[a]/first failed" in said.err
+    assert "cancelled  last, because all failed" in said.err

@@ -19,8 +19,8 @@ from tenuto.core.events.step import (
     StepSkipped,
     StepStarted,
 )
-from tenuto.core.ids import StepPath
-from tenuto.core.state import ExecutionState
+from tenuto.core.ids import StepPath, child_path, member_path
+from tenuto.core.state import ROOT, ExecutionState
 from tenuto.runtime.live_text import LiveText
 from tenuto.runtime.pacing import ProviderRests
 from tenuto.runtime.published import Published
@@ -134,7 +134,7 @@ def _line(published: Published) -> str:
         case StepSkipped(path=path, because=because):
             return f"skipped    {path}, " + ("its condition is false" if because == path else f"because of {because}")
         case StepCancelled(path=path):
-            return f"cancelled  {path}{_because(published.state)}"
+            return f"cancelled  {path}{_because(published.state, path)}"
         case CallLost(call=call):
             return f"lost       {call}: its hold counts as spent"
         case CallInDoubt(call=call, asks="person"):
@@ -149,9 +149,28 @@ def _line(published: Published) -> str:
             return ""
 
 
-def _because(state: ExecutionState) -> str:
-    """Why steps are cancelled that nobody asked to be: another one failed."""
+def _because(state: ExecutionState, path: StepPath) -> str:
+    """Why steps are cancelled that nobody asked to be: a neighbour failed, or one of a step around it."""
     if state.status == "cancelling":
         return ""
-    failed = next((step.path for step in state.steps.values() if step.status == "failed"), None)
-    return "" if failed is None else f", because {failed} failed"
+    at: StepPath | None = path
+    while at is not None:
+        around = state.steps[at].parent
+        failed = _failing(state, around)
+        if failed is not None:
+            return f", because {failed} failed"
+        at = around
+    return ""
+
+
+def _failing(state: ExecutionState, around: StepPath | None) -> StepPath | None:
+    """The step that fails the run, a sub-plan or a `foreach`: the first in plan order."""
+    expansion = None if around is None else state.steps[around].expansion
+    if around is not None and expansion is not None and expansion.failing is not None:
+        return child_path(around, expansion.keys[expansion.failing])
+    inside = ROOT if around is None else around
+    block = state.blocks.get(inside)
+    if block is None or block.failing is None:
+        return None
+    name = state.block_spec(inside).plan.steps[block.failing[-1]].name
+    return member_path(inside, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,3 +53,17 @@ async def test_a_granted_path_that_is_not_there_is_said(call: Any, run: RunTool,
     status, value = await call(run, command="true")
     assert status == "error"
     assert "/nowhere/at/all" in value["error"]
+
+
+async def test_a_command_with_granted_paths_is_told_where_the_repository_is(
+    call: Any, context: Any, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    (repository / ".git").mkdir(parents=True)
+    (repository / ".git" / "HEAD").write_text("main")
+    run = RunTool(await find_sandbox(), granted_below=repository)
+    _, value = await call(run, command='cat "$TENUTO_REPOSITORY/.git/HEAD"; echo "${TENUTO_REPOSITORY-none}"')
+    assert value["stdout"] == "none\n"
+    context.grants = Grants(read=(".git",))
+    _, value = await call(run, command='cat "$TENUTO_REPOSITORY/.git/HEAD"; ls "$TENUTO_REPOSITORY"')
+    assert value["stdout"] == "main"

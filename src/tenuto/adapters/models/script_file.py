@@ -75,8 +75,15 @@ def _decoded(data: bytes, path: Path) -> Any:
 
         if not isinstance(error, yaml.YAMLError):
             raise
-        detail = " ".join(str(error).split())
-        raise UsageError(f"not YAML: {detail}", where=str(path), fix="correct the syntax") from error
+        raise _not_yaml(error, path) from error
+
+
+def _not_yaml(error: Exception, path: Path) -> UsageError:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
+    detail = getattr(error, "problem", None) or " ".join(str(error).split())
+    fix = "correct the syntax; a text with `: `, ` #`, `?` or a comma among braces needs quotes"
+    return UsageError(f"not YAML: {detail}", where=where, fix=fix)
 
 
 def _without_aliases(data: bytes) -> bytes:

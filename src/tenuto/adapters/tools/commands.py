@@ -11,7 +11,7 @@ import msgspec
 from tenuto.adapters.sandboxes.places import search_path
 from tenuto.adapters.tools.answers import BadArgumentsError, answer, arguments_of, refusal, schema
 from tenuto.core.redaction import Redactor
-from tenuto.core.tools import ToolCall, ToolSpec
+from tenuto.core.tools import Grants, ToolCall, ToolSpec
 from tenuto.errors import ToolCallError
 from tenuto.ports.tools import Sandbox, SandboxCommand, SandboxResult, Tool, ToolContext, ToolOutput
 
@@ -31,9 +31,10 @@ class RunTool(Tool):
     """A shell command, run by `/bin/sh -c`. A non-zero exit is an `error` answer, so a step that runs it fails.
 
     The command sees PATH (by default this Python's, then the system's), HOME and LANG, what the context adds, and
-    nothing else of the engine's environment. Paths of grants are absolute, or relative to `granted_below`. Output
-    that is no UTF-8 is shown with U+FFFD. A timeout is a ToolCallError; else the value is
-    `{exit_code, stdout, stderr, truncated}`, and where output was dropped `dropped_bytes`.
+    nothing else of the engine's environment. Paths of grants are absolute, or relative to `granted_below`, which a
+    command with granted paths is told as TENUTO_REPOSITORY. Output that is no UTF-8 is shown with U+FFFD. A timeout
+    is a ToolCallError; else the value is `{exit_code, stdout, stderr, truncated}`, and where output was dropped
+    `dropped_bytes`.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class RunTool(Tool):
                 "HOME": "/tmp",
                 "LANG": "C.UTF-8",
                 "PATH": self._path,
+                **self._told(grants),
                 **context.environment,
             },
             network=grants.network,
@@ -133,6 +135,12 @@ class RunTool(Tool):
             timeout_us=timeout_us,
             writable=self._granted(grants.write),
         )
+
+    def _told(self, grants: Grants) -> dict[str, str]:
+        """Where relative granted paths are: the command itself runs in a copy of the tree."""
+        if self._granted_below is None or not (grants.read or grants.write):
+            return {}
+        return {"TENUTO_REPOSITORY": os.path.abspath(self._granted_below)}
 
     def _granted(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Granted paths as absolute ones. Raises BadArgumentsError for one that is not there."""

@@ -1,0 +1,1 @@
+"""A small shop, with some things wrong in it."""
