@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator
 from typing import get_args
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,6 +85,12 @@ def test_kills_change_no_result(seed: int) -> None:
 @given(SEEDS)
 @settings(max_examples=30, deadline=None)
 def test_pauses_change_no_result_with_any_budget(seed: int) -> None:
+    assert outcome(drive(seed, 0)) == outcome(drive(seed, 1, pauses=0.4))
+
+
+# This one lost the conflict of its last merge when that came during a pause.
+@pytest.mark.parametrize("seed", [1224227])
+def test_plans_that_once_depended_on_pauses(seed: int) -> None:
     assert outcome(drive(seed, 0)) == outcome(drive(seed, 1, pauses=0.4))
 
 

@@ -9,7 +9,9 @@ import pytest
 from tenuto.core.commands import CallTool
 from tenuto.core.decide import waits_for_people
 from tenuto.core.events.person import ApprovalRequested
+from tenuto.core.events.run import RunEnded
 from tenuto.core.events.step import StepFailed
+from tenuto.core.merging import MergeConflict
 from tenuto.core.plan import ApprovalWork, Step
 from tenuto.core.report import exit_code, report
 from tenuto.testing.builders import agent, command, plan, program, prompt, raw, tool_spec
@@ -221,3 +223,13 @@ class TestPause:
         run.start()
         run.pause()
         assert run.cancel()[-1] == "RunEnded"
+
+    def test_a_conflict_that_comes_during_a_pause_still_fails_the_run(self) -> None:
+        run = KernelRun(plan(command("a"), command("b")))
+        run.start()
+        run.returned("a/1/0", tree="Ta")
+        assert run.returned("b/1/0", tree="Tb")[-1] == "MergeRequested end/0/0"
+        run.pause()
+        run.merged("end/0/0", None, MergeConflict(path="f", steps=("a", "b")))
+        assert run.resume() == ["RunResumed", "RunEnded"]
+        assert (run.state.status, run.last(RunEnded).error) == ("failed", "branches changed the same text: f (a, b)")

@@ -41,6 +41,7 @@ def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
         rest = accounts.get(RUN, Account())
         accounts = accounts.set(RUN, replace(rest, granted=add(rest.granted, event.add_budget)))
     limit = state.time_limit_us
+    stopped = state.status in ("exhausted", "paused")
     state = replace(
         state,
         accounts=accounts,
@@ -50,8 +51,9 @@ def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
         max_parallel=event.max_parallel,
         merges_open=0,
         open_calls=0,
-        status="running" if state.status in ("exhausted", "paused") else state.status,
-        why="" if state.status in ("exhausted", "paused") else state.why,
+        status="running" if stopped else state.status,
+        # Where the last merge came back during a pause, it says why that has no tree.
+        why="" if stopped and state.final_tree is None else state.why,
         time_limit_us=None if limit is None else limit + event.add_time_ms * 1000,
     )
     for call in sorted((c for c in state.calls.values() if c.status == "open"), key=lambda c: c.order):
