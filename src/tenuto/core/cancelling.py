@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
 from tenuto.core.budget import NOTHING
 from tenuto.core.commands import Command, Conclude
 from tenuto.core.events.call import CallLost
 from tenuto.core.events.step import StepCancelled
+from tenuto.core.ids import StepPath, iteration_path, position
+from tenuto.core.moves import calls_of
+from tenuto.core.settling import settle_position
 from tenuto.core.state import ExecutionState, PlanFrame, ProgramFrame, StepState
+from tenuto.core.step_moves import unwanted_child, unwanted_member
 
 __all__ = ["cancel_step"]
 
@@ -24,15 +32,33 @@ def _clear(state: ExecutionState, step: StepState) -> Command | None:
         return cancel_step(state, child)
     if not step.open_calls:
         return None
-    for call in sorted((c for c in state.calls.values() if c.path == step.path), key=lambda c: c.order):
+    for call in calls_of(state, step):
         if call.status in ("open", "lost", "backoff", "doubt") and call.kind != "merge" and call.hold != NOTHING:
             return Conclude(CallLost(call=call.position, kept=call.hold, try_number=call.try_number))
     return None
 
 
 def _first_child(state: ExecutionState, step: StepState) -> StepState | None:
-    contains = step.expansion is not None or step.loop is not None or step.settling is not None
-    if not contains and not isinstance(step.frame, (PlanFrame, ProgramFrame)):
-        return None
-    children = [s for s in state.steps.values() if s.parent == step.path and not s.ended]
-    return min(children, key=lambda s: s.order) if children else None
+    """An unfinished step below this one: the next in order after the one that was cancelled last, else the first."""
+    if step.settling is not None:
+        return _unfinished(state, [settle_position(step)])
+    if step.expansion is not None:
+        again = replace(step, expansion=replace(step.expansion, sweep=0))
+        return unwanted_child(state, step, all_of_them=True) or unwanted_child(state, again, all_of_them=True)
+    if step.loop is not None:
+        return _unfinished(state, [iteration_path(step.path, step.loop.begun)])
+    match step.frame:
+        case PlanFrame():
+            if not state.blocks[step.path].unfinished:
+                return None
+            found = unwanted_member(state, step.path, all_of_them=True)
+            return found or next(member for member in state.members(step.path) if not member.ended)
+        case ProgramFrame(open_asks=asks):
+            return _unfinished(state, [position(step.path, step.attempt, ordinal) for ordinal in asks])
+        case _:
+            return None
+
+
+def _unfinished(state: ExecutionState, paths: Iterable[str]) -> StepState | None:
+    steps = (state.steps.get(StepPath(path)) for path in paths)
+    return min((s for s in steps if s is not None and not s.ended), key=lambda s: s.order, default=None)

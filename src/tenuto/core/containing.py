@@ -36,7 +36,7 @@ from tenuto.core.state import (
     Loop,
     StepState,
 )
-from tenuto.core.step_moves import unwanted_member
+from tenuto.core.step_moves import unwanted_child, unwanted_member
 
 __all__ = ["expand", "go_on_expanded", "go_on_loop", "go_on_sub_plan", "iterate"]
 
@@ -71,11 +71,9 @@ def expand(state: ExecutionState, step: StepState, tree: Digest) -> Command:
 def go_on_expanded(state: ExecutionState, step: StepState, expansion: Expansion) -> Command:
     spec = state.compiled(step)
     failing = expansion.failing
-    if failing is not None:
-        for index in range(failing + 1, expansion.next_child):
-            child = state.steps[child_path(step.path, expansion.keys[index])]
-            if not child.ended:
-                return cancel_step(state, child)
+    unwanted = unwanted_child(state, step)
+    if unwanted is not None:
+        return cancel_step(state, unwanted)
     width = spec.step.max_parallel or len(expansion.keys)
     if failing is None and expansion.next_child < len(expansion.keys) and expansion.running < width:
         return _start_child(state, step, expansion)

@@ -23,7 +23,7 @@ from tenuto.core.results import result_digest
 from tenuto.core.scope import plan_scope
 from tenuto.core.seeds import backoff_ms
 from tenuto.core.state import ROOT, Call, ExecutionState, StepState
-from tenuto.core.step_moves import unwanted_member
+from tenuto.core.step_moves import unwanted_around, unwanted_member
 from tenuto.core.stepping import decide_step, load_again, merge_again
 
 __all__ = ["decide", "idle", "outstanding_timers", "waits_for_people", "waits_for_program"]
@@ -44,7 +44,8 @@ def decide(state: ExecutionState) -> Command | None:
         return _attend(state, state.calls[state.attend[0]])
     call = _admitted(state)
     if call is not None:
-        return request_call(state, call)
+        unwanted = unwanted_around(state, call.path)
+        return request_call(state, call) if unwanted is None else cancel_step(state, unwanted)
     if state.agenda is not None:
         return decide_step(state, state.steps[StepPath(state.agenda.label)])
     if whole.unfinished == 0:

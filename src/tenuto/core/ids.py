@@ -15,6 +15,7 @@ __all__ = [
     "MERGED_BELOW",
     "MERGED_NEEDS",
     "MERGED_WHOLE",
+    "PREPARING",
     "SETTLED_MERGE",
     "Digest",
     "Position",
@@ -41,6 +42,8 @@ MERGED_NEEDS, MERGED_BELOW, MERGED_WHOLE, LOADED_PLAN, SETTLED_MERGE = "0", "1",
 """Ordinals of attempt 0, which prepares and closes a step: merging the trees that it needs; those of the steps below
 it; putting the part of a tree that it saw back into the whole; loading its sub-plan; looking at what an agent made of
 the conflicts of a merge."""
+
+PREPARING = (MERGED_NEEDS, MERGED_BELOW, MERGED_WHOLE, LOADED_PLAN, SETTLED_MERGE)
 
 END_MERGE = Position("end/0/0")
 """Where the last steps of a run's plan meet: no step has this name."""

@@ -11,15 +11,17 @@ from immutables import Map
 from msgspec.structs import replace
 
 from tenuto.core import agenda as queueing
-from tenuto.core.agenda import Order
+from tenuto.core.agenda import Agenda, Order
 from tenuto.core.budget import Account, Amount
 from tenuto.core.content import Content
 from tenuto.core.events.step import Failure
-from tenuto.core.ids import Position, StepPath, position, split_position
+from tenuto.core.ids import PREPARING, Position, StepPath, position, split_position
 from tenuto.core.ledger import release
 from tenuto.core.state import (
+    AgentFrame,
     Call,
     ExecutionState,
+    ProgramFrame,
     StepState,
     Verdict,
 )
@@ -27,6 +29,8 @@ from tenuto.core.work import work_of
 
 __all__ = [
     "attend",
+    "calls_of",
+    "dequeued",
     "drop_call",
     "drop_calls",
     "enqueue",
@@ -145,22 +149,36 @@ def drop_call(
     )
 
 
+def calls_of(state: ExecutionState, step: StepState) -> list[Call]:
+    """The calls of a step that are not over, in their order: found by what it does now, not among all calls."""
+    names = (position(step.path, 0, ordinal) for ordinal in PREPARING)
+    found = (state.calls.get(name) for name in (*names, *_asked(step)))
+    return sorted((call for call in found if call is not None), key=lambda call: call.order)
+
+
+def _asked(step: StepState) -> list[Position]:
+    """The positions of whatever a step may wait for in its attempt."""
+    frame = step.frame
+    ordinals: list[str] = ["0"]
+    match frame:
+        case AgentFrame():
+            ordinals = [*(str(frame.base + i) for i in range(frame.started)), str(frame.ordinal)]
+        case ProgramFrame():
+            ordinals = [*frame.open_asks, *(f"{ordinal}.m" for ordinal in frame.merging)]
+        case _:
+            pass
+    return [position(step.path, step.attempt, ordinal) for ordinal in ordinals]
+
+
 def drop_calls(state: ExecutionState, path: StepPath) -> ExecutionState:
     """A step is cancelled: nothing of it is wanted any more. Open calls were declared lost before."""
-    dropped = {p: c for p, c in state.calls.items() if c.path == path}
+    step = state.steps[path]
+    dropped = {call.position: call for call in calls_of(state, step)}
     timers = state.timers
-    for timer in state.timers:
-        if timer.rpartition("/")[0] == path or timer.rsplit("/", 2)[0] == path:
+    for timer in (f"{path}/{step.attempt + 1}", *_asked(step)):
+        if timer in timers:
             timers = timers.delete(timer)
     state = replace(state, attend=tuple(p for p in state.attend if p not in dropped), timers=timers)
-    for group in {c.group for c in dropped.values() if c.status == "queued"}:
-        kept = None
-        waiting = state.queue.get(group)
-        while waiting is not None:
-            if waiting.label not in dropped:
-                kept = queueing.push(kept, waiting.order, waiting.label)
-            waiting = queueing.pop(waiting)
-        state = replace(state, queue=state.queue.delete(group) if kept is None else state.queue.set(group, kept))
     for call in dropped.values():
         merging = (call.kind in ("merge", "plan") and call.status == "open") or call.asks_tool
         state = replace(
@@ -174,7 +192,23 @@ def drop_calls(state: ExecutionState, path: StepPath) -> ExecutionState:
             state = replace(state, calls=state.calls.delete(call.position))
         else:
             state = drop_call(state, call)
+    for group in {call.group for call in dropped.values() if call.status == "queued"}:
+        state = replace(state, queue=_headed(state, group, state.queue.get(group)))
     return state
+
+
+def dequeued(state: ExecutionState, call: Call) -> Map[str, Agenda]:
+    """The queues without the call at the head of its own."""
+    return _headed(state, call.group, queueing.pop(state.queue[call.group]))
+
+
+def _headed(state: ExecutionState, group: str, waiting: Agenda | None) -> Map[str, Agenda]:
+    """The queues, that of a group with a head that still waits. Calls that were dropped further back stay in it."""
+    while waiting is not None and waiting.label not in state.calls:
+        waiting = queueing.pop(waiting)
+    if waiting is not None:
+        return state.queue.set(group, waiting)
+    return state.queue.delete(group) if group in state.queue else state.queue
 
 
 def _unreserved(state: ExecutionState, call: Call) -> Map[str, Account]:

@@ -150,7 +150,8 @@ Frame = AgentFrame | CommandFrame | ProgramFrame | PersonFrame | WaitFrame | Pla
 
 
 class Expansion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A `foreach` that knows its children. `failing`: index of the first failed child under `on_error: fail`."""
+    """A `foreach` that knows its children. `failing`: index of the first failed child under `on_error: fail`; `sweep`
+    the index from which on children are looked at to be cancelled."""
 
     failing: int | None = None
     items: tuple[msgspec.Raw, ...]
@@ -158,6 +159,7 @@ class Expansion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     next_child: int = 0
     running: int = 0
     share: Amount | None = None
+    sweep: int = 0
     unfinished: int = 0
 
 

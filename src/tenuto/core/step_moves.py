@@ -21,7 +21,15 @@ from tenuto.core.state import (
     Verdict,
 )
 
-__all__ = ["contained_child", "finish", "open_block", "unwanted_member", "wake_container"]
+__all__ = [
+    "contained_child",
+    "finish",
+    "open_block",
+    "unwanted_around",
+    "unwanted_child",
+    "unwanted_member",
+    "wake_container",
+]
 
 
 def open_block(state: ExecutionState, path: StepPath, block: Block, order: Order) -> ExecutionState:
@@ -94,8 +102,7 @@ def _wake_expanded(state: ExecutionState, step: StepState, expansion: Expansion)
     if not expansion.running:
         return wake(step)
     if expansion.failing is not None:
-        later = expansion.keys[expansion.failing + 1 : expansion.next_child]
-        return replace(step, due=any(not state.steps[child_path(step.path, key)].ended for key in later))
+        return replace(step, due=unwanted_child(state, step) is not None)
     width = state.compiled(step).step.max_parallel or len(expansion.keys)
     return replace(step, due=expansion.next_child < len(expansion.keys) and expansion.running < width)
 
@@ -115,6 +122,32 @@ def unwanted_member(state: ExecutionState, block: StepPath, *, all_of_them: bool
         if not (step.ended or wanted >> i & 1 or (failing is not None and step.order <= failing)):
             return step
     return None
+
+
+def unwanted_child(state: ExecutionState, step: StepState, *, all_of_them: bool = False) -> StepState | None:
+    """The next child of a `foreach` that is to be cancelled: after the first failing one, or any."""
+    expansion = step.expansion
+    if expansion is None or (expansion.failing is None and not all_of_them):
+        return None
+    for index in range(expansion.sweep, expansion.next_child):
+        child = state.steps[child_path(step.path, expansion.keys[index])]
+        if not child.ended:
+            return child
+    return None
+
+
+def unwanted_around(state: ExecutionState, path: StepPath) -> StepState | None:
+    """The next step that is to be cancelled in the outermost failing sub-plan or `foreach` around a step."""
+    found: StepState | None = None
+    step = state.steps[path]
+    while step.parent is not None:
+        parent = state.steps[step.parent]
+        if parent.expansion is not None:
+            found = unwanted_child(state, parent) or found
+        elif step.parent == step.block:
+            found = unwanted_member(state, step.block) or found
+        step = parent
+    return found
 
 
 def finish(state: ExecutionState, step: StepState) -> ExecutionState:
@@ -167,11 +200,18 @@ def _child_ended(state: ExecutionState, child: StepState) -> ExecutionState:
     if expansion is None:
         loop = replace(parent.loop or Loop(), running=False)
         return put_step(state, wake_container(state, replace(parent, loop=loop)))
-    failing = expansion.failing
+    failing, sweep = expansion.failing, expansion.sweep
     if child.status == "failed" and state.compiled(child).on_error == "fail":
         failing = child.child_index if failing is None else min(failing, child.child_index)
+        sweep = failing + 1
+    elif child.status == "cancelled":
+        sweep = child.child_index + 1
     expansion = replace(
-        expansion, failing=failing, running=expansion.running - 1, unfinished=expansion.unfinished - 1
+        expansion,
+        failing=failing,
+        running=expansion.running - 1,
+        sweep=sweep,
+        unfinished=expansion.unfinished - 1,
     )
     return put_step(state, wake_container(state, replace(parent, expansion=expansion)))
 

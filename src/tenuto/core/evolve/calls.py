@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from immutables import Map
 from msgspec.structs import replace
 
-from tenuto.core import agenda as queueing
 from tenuto.core.budget import NOTHING, add, shortfall, subtract
 from tenuto.core.content import Content
 from tenuto.core.events.call import (
@@ -25,7 +21,7 @@ from tenuto.core.events.call import (
 from tenuto.core.frames import after_reply, after_tool, fail_call
 from tenuto.core.ids import Digest, Position
 from tenuto.core.ledger import charge, hold, keep, model_usage, release
-from tenuto.core.moves import attend, drop_call, repeat, vacate
+from tenuto.core.moves import attend, dequeued, drop_call, repeat, vacate
 from tenuto.core.state import (
     AgentFrame,
     Call,
@@ -40,7 +36,6 @@ __all__ = [
     "call_lost",
     "call_reconciled",
     "call_resolved",
-    "dequeued",
     "model_call_failed",
     "model_call_requested",
     "model_replied",
@@ -91,11 +86,6 @@ def _opened(
         queue=dequeued(state, call),
         steps=state.steps.set(step.path, step),
     )
-
-
-def dequeued(state: ExecutionState, call: Call) -> Map[str, Any]:
-    waiting = queueing.pop(state.queue[call.group])
-    return state.queue.delete(call.group) if waiting is None else state.queue.set(call.group, waiting)
 
 
 def model_replied(state: ExecutionState, event: ModelReplied) -> ExecutionState:

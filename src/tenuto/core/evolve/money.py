@@ -13,10 +13,9 @@ from tenuto.core.events.call import (
 from tenuto.core.events.step import (
     Failure,
 )
-from tenuto.core.evolve.calls import dequeued
 from tenuto.core.frames import fail_call
 from tenuto.core.ledger import hold
-from tenuto.core.moves import put_step, repeat
+from tenuto.core.moves import dequeued, put_step, repeat
 from tenuto.core.state import (
     ExecutionState,
 )
