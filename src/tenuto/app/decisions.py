@@ -35,6 +35,7 @@ from tenuto.core.state import ExecutionState
 from tenuto.core.turn import Turn, take
 from tenuto.errors import FencedError, RefusedRequestError, UsageError
 from tenuto.ports.journal import Fence, Head, StoredRecord
+from tenuto.runtime.imported import refuse_imported
 from tenuto.runtime.loading import load_state
 
 __all__ = ["answer_call", "cancel_run", "pause_run", "read_json", "resolve_call"]
@@ -47,7 +48,7 @@ RESULT_BYTES_MAX = 4 << 20
 
 async def cancel_run(store: Store, given: str, *, reason: str = "", who: str = "") -> ShownRun:
     """Cancel a run and wait until it has ended. RefusedRequestError where it had ended already."""
-    run = await resolve_run(store.journal, given)
+    run = await _own_run(store, given)
     state = await load_state(store.journal, store.contents, run)
     request = store.redactor.event(CancelRun(reason=reason, who=who))
     asked_at_us = SystemClock().now_us()
@@ -109,7 +110,7 @@ async def resolve_call(
 
     RefusedRequestError where the call is not in doubt, or somebody answered before.
     """
-    run = await resolve_run(store.journal, given)
+    run = await _own_run(store, given)
     state = await load_state(store.journal, store.contents, run)
     position = _position(state, call)
     request = store.redactor.event(ResolveCall(call=position, done=done, result=result, who=who))
@@ -141,7 +142,7 @@ async def answer_call(
 
     RefusedRequestError where it does not wait, its time is over, or somebody answered before.
     """
-    run = await resolve_run(store.journal, given)
+    run = await _own_run(store, given)
     state = await load_state(store.journal, store.contents, run)
     position = _only_asked(state) if call is None else _position(state, call)
     request = store.redactor.event(
@@ -156,6 +157,13 @@ async def answer_call(
             f"the call {position} was answered before", where=f"run {run}", fix=f"go on: `tenuto resume {run}`"
         )
     return run, position
+
+
+async def _own_run(store: Store, given: str) -> RunId:
+    """The run, where it is one of this store that may still change."""
+    run = await resolve_run(store.journal, given)
+    await refuse_imported(store.journal, store.artifacts, run)
+    return run
 
 
 def _only_asked(state: ExecutionState) -> Position:
@@ -174,7 +182,7 @@ async def pause_run(store: Store, given: str, *, who: str = "") -> ShownRun:
 
     RefusedRequestError where nobody drives it: then nothing is under way.
     """
-    run = await resolve_run(store.journal, given)
+    run = await _own_run(store, given)
     state = await load_state(store.journal, store.contents, run)
     request = store.redactor.event(PauseRun(who=who))
     refusal = admit(state, request, asked_at_us=SystemClock().now_us())

@@ -24,6 +24,7 @@ from tenuto.core.problems import shorten
 from tenuto.core.records import GENESIS
 from tenuto.core.spec import RunSpec
 from tenuto.errors import DivergedError, UsageError
+from tenuto.runtime.imported import refuse_imported
 
 if TYPE_CHECKING:
     from tenuto.core.state import ExecutionState
@@ -162,6 +163,7 @@ async def resume_run(
     """Continue a run where its journal ends, with the plan, registry and lock it was started with."""
     drive.stopper.before()
     run = await resolve_run(store.journal, given)
+    await refuse_imported(store.journal, store.artifacts, run)
     started, spec = await read_start(store, run)
     require_limited(spec.plan.budget, add_budget, add_time_ms)
     engine = await engine_of(settings, store, spec, Path(started.repository))

@@ -15,20 +15,36 @@ from tenuto.core.models import ModelProfile
 from tenuto.core.plan import Lock, Registry
 from tenuto.core.spec import RunSpec
 from tenuto.errors import DamagedStoreError, UsageError
+from tenuto.runtime.imported import is_imported
 from tenuto.runtime.replay import ReplayReport, VerifyReport, replay, replay_against, verify
 
 __all__ = ["replay_run", "verify_run"]
 
 
 async def replay_run(settings: Settings, store: Store, given: str, *, against: Path | None = None) -> ReplayReport:
-    """Recompute a run from its record; with `against` under the plan, agents and tools of that directory today."""
+    """Recompute a run from its record; with `against` under the plan, agents and tools of that directory today.
+
+    The record of an imported run says nothing about this machine's directories, so no program is imported from them.
+    """
     run = await resolve_run(store.journal, given)
     started, recorded = await read_start(store, run)
+    imported = await is_imported(store.journal, store.artifacts, run)
+    if imported and against is not None:
+        refuse_outside(recorded)
     if against is None:
+        if imported:
+            return await replay(store.journal, store.contents, run)
         programs = PythonPrograms([plan_directory(recorded.lock.places, Path(started.repository))])
         return await replay(store.journal, store.contents, run, programs)
     spec, programs = await _todays(settings, recorded, against)
     return await replay_against(store.journal, store.contents, run, spec, programs)
+
+
+def refuse_outside(recorded: RunSpec) -> None:
+    """UsageError where a record from elsewhere names a plan file that would not be inside the directory given."""
+    place = Path(recorded.lock.places.get(PLAN_PLACE, ""))
+    if place.is_absolute() or ".." in place.parts:
+        raise UsageError("the run's plan was not inside its repository", where=str(place), fix="replay it as it is")
 
 
 async def _todays(settings: Settings, recorded: RunSpec, directory: Path) -> tuple[RunSpec, PythonPrograms]:

@@ -25,6 +25,7 @@ from tenuto.core.records import Record, bodies, decode
 from tenuto.core.spec import RunSpec
 from tenuto.core.tools import ToolResult
 from tenuto.errors import RefusedRequestError, TenutoError, UsageError
+from tenuto.runtime.imported import is_imported
 from tenuto.runtime.loading import load_records
 
 __all__ = ["AppliedRun", "ListedArtifact", "apply_run", "artifacts_of", "read_artifact"]
@@ -77,6 +78,10 @@ async def apply_run(
     started, spec = await read_start(store, run)
     ended, at_us = await _end_of(store, run)
     directory = Path(started.repository) if to is None else to
+    if to is None and await is_imported(store.journal, store.artifacts, run):
+        raise UsageError(
+            "the run was imported, so its directory is not here", where=f"run {run}", fix="name one by --to"
+        )
     if to is None and not started.repository:
         raise UsageError("the run is of no directory", where=f"run {run}", fix="name one by --to")
     # A directory that was named, and is not there yet, is made for the files.

@@ -35,6 +35,8 @@ VERBS = {
     "events": "Print the records of a run, one a line",
     "apply": "Bring a run's result into the repository",
     "checkout": "Write the files of any step into a new directory",
+    "export": "Write a run with all it needs to one file",
+    "import": "Take a run from a file, as a record that is only read",
     "cancel": "Cancel a run",
     "approve": "Let a call pass that waits for a person",
     "reject": "Refuse a call that waits for a person",
@@ -70,7 +72,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"tenuto.cli.{cmd_name}").command
+        module = "importing" if cmd_name == "import" else cmd_name  # a keyword cannot name a module
+        command: click.Command = import_module(f"tenuto.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -44,6 +44,7 @@ from tenuto.ports.workspace import Workspace
 from tenuto.runtime.bus import EventBus
 from tenuto.runtime.contents import Contents
 from tenuto.runtime.driver import Load, RunDriver
+from tenuto.runtime.imported import refuse_imported
 from tenuto.runtime.loading import load_state
 from tenuto.runtime.pacing import Pace, ProviderLimits
 from tenuto.runtime.perform import Effects
@@ -185,10 +186,11 @@ class PlanExecutionEngine:
     ) -> ExecutionState:
         """Continue a run from its journal. What was recorded is never executed again.
 
-        RefusedRequestError when it has ended; FencedError when a live engine has it; DivergedError when the code of
-        an unfinished Python step has changed (nothing is recorded then).
+        RefusedRequestError when it has ended, or was imported; FencedError when a live engine has it; DivergedError
+        when the code of an unfinished Python step has changed (nothing is recorded then).
         """
         run = RunId(run_id)
+        await refuse_imported(self._journal, self._artifacts, run)
         session = await self._open_session()
         # Claiming raises the epoch: a run that this engine drives would fence itself.
         if run in self._drivers or run in self._claiming:

@@ -17,6 +17,7 @@ from tenuto.core.snapshots import read_snapshot
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState
 from tenuto.errors import DamagedStoreError, UsageError
+from tenuto.ports.artifacts import BlobStore
 from tenuto.ports.journal import NO_HEAD, Head, Journal, StoredRecord
 from tenuto.runtime.contents import Contents
 
@@ -101,7 +102,7 @@ async def _checked_and_filled(
     return [replace(record, event=fill(record.event, found)) for record in records]
 
 
-async def load_spec(contents: Contents, first: Record) -> RunSpec:
+async def load_spec(contents: BlobStore, first: Record) -> RunSpec:
     """The plan, registry and lock that a run started with. DamagedStoreError when the first record is no start."""
     event = first.event
     if not isinstance(event, RunStarted):
