@@ -58,6 +58,7 @@ async def _todays(settings: Settings, recorded: RunSpec, directory: Path) -> tup
     known = recorded.lock.profiles
     names = model_names(ready.plan, ready.agents, recorded.lock.model)
     lock = Lock(
+        at_once=recorded.lock.at_once,
         code=code,
         model=recorded.lock.model,
         places=dict(ready.places),

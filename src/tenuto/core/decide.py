@@ -123,10 +123,15 @@ def _admitted(state: ExecutionState) -> Call | None:
 
 
 def _has_place(state: ExecutionState, group: str) -> bool:
-    if not group:
-        return True
-    agent = state.spec.registry.agents[group.removeprefix("agent:")]
-    return agent.at_once is None or state.group_open.get(group, 0) < agent.at_once
+    """Whether each limit that holds for the group leaves a place."""
+    return all(state.group_open.get(limited, 0) < _at_once(state, limited) for limited in group.split())
+
+
+def _at_once(state: ExecutionState, limited: str) -> int:
+    kind, _, name = limited.partition(":")
+    if kind == "provider":
+        return state.spec.lock.at_once[name]
+    return state.spec.registry.agents[name].at_once or state.max_parallel
 
 
 def _out_of_time(state: ExecutionState) -> bool:

@@ -71,7 +71,8 @@ def enqueue(
     *,
     ask: bool = False,
 ) -> ExecutionState:
-    """A step wants a call: it waits for a place, first come first served within its agent's group.
+    """A step wants a call: it waits for a place, first come first served within its group: the
+    calls that the same limits hold for, of its agent and of its model's provider.
 
     A question to a person, and a call for which one must be asked (`ask`), holds no place: it is put at once.
     """
@@ -81,6 +82,9 @@ def enqueue(
         agent = work_of(state, step).agent_for(step, where)
         if agent.at_once is not None:
             group = f"agent:{agent.agent}"
+        provider = agent.model.partition(":")[0]
+        if provider in state.spec.lock.at_once:
+            group = f"{group} provider:{provider}".lstrip()
     state = put_step(state, replace(step, open_calls=step.open_calls + 1))
     call = Call(
         account=lane_account(step, ordinal),
@@ -230,8 +234,8 @@ def _places(state: ExecutionState, call: Call) -> tuple[Map[str, int], int]:
     group_open = state.group_open
     if call.status != "open":
         return group_open, state.open_calls
-    if call.group:
-        group_open = group_open.set(call.group, group_open[call.group] - 1)
+    for limited in call.group.split():
+        group_open = group_open.set(limited, group_open[limited] - 1)
     return group_open, state.open_calls - 1
 
 

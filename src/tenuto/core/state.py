@@ -294,9 +294,10 @@ class DoubtfulCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The whole of a run. `seq`, `at` and `head` are those of the last record folded in; `spec` is fixed.
 
-    `queue` holds the calls that wait for a place, first come first served, by group (an agent with a limit of its
-    own is a group); `open_calls` counts what holds a place. `timers` maps what waits to its due time. `attend` are
-    calls that need a decision: lost ones, failed tries. `fed` are the programs that this turn told something.
+    `queue` holds the calls that wait for a place, first come first served, by group: those for which the same limits
+    hold, of an agent and of a provider. `open_calls` counts what holds a place, `group_open` that by limit. `timers`
+    maps what waits to its due time. `attend` are calls that need a decision: lost ones, failed tries, questions that
+    were not put yet. `fed` are the programs that this turn told something.
     `people` counts calls that wait for a person. `tree` is where the run started, and when it has ended its result.
     """
 

@@ -100,6 +100,7 @@ class PlanExecutionEngine:
         self._programs = programs
         self._limits = limits or Limits()
         self._max_parallel = max_parallel
+        self._provider_places = {n: limits.at_once for n, limits in (providers or {}).items() if limits.at_once}
         self._sandbox = sandbox
         self._worker = worker
         self._inbox_poll_us = inbox_poll_us
@@ -337,7 +338,7 @@ class PlanExecutionEngine:
             for name, step in steps.items()
             if isinstance(step.work, UsesWork)
         }
-        lock = Lock(code=code, model=model, places=dict(places), sandbox=self._sandbox)
+        lock = Lock(at_once=self._provider_places, code=code, model=model, places=dict(places), sandbox=self._sandbox)
         spec = RunSpec(plan, registry, lock)
         names = {model} if model else self._model_names(plan, registry)
         profiles = {name: self._models.profile(name) for name in sorted(names)}

@@ -95,11 +95,12 @@ class KernelRun:
         run: str = "r1",
         seed: str = "seed",
         max_parallel: int = 4,
+        provider_places: Mapping[str, int] | None = None,
         checked: bool = True,
     ) -> None:
         registry = Registry(agents={a.name: a for a in agents}, tools={t.name: t for t in tools})
         profiles = {"mock:": profile or plain_profile()}
-        self.spec = RunSpec(plan, registry, Lock(profiles=profiles))
+        self.spec = RunSpec(plan, registry, Lock(at_once=dict(provider_places or {}), profiles=profiles))
         self.functions = Functions(functions)
         self.state: ExecutionState = start(self.spec)
         self.entries: list[Entry] = []

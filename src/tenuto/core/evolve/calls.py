@@ -66,8 +66,8 @@ def _opened(
 ) -> ExecutionState:
     """Take the call out of the queue, give it a place and a hold, and keep its changed step, due or not as it was."""
     group_open = state.group_open
-    if call.group:
-        group_open = group_open.set(call.group, group_open.get(call.group, 0) + 1)
+    for limited in call.group.split():
+        group_open = group_open.set(limited, group_open.get(limited, 0) + 1)
     accounts = state.accounts
     account = accounts.get(call.account)
     if account is not None:
