@@ -191,10 +191,10 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, di
 class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """What a plan resolved to when the run started.
 
-    `at_once`: provider -> calls of its models that may be open at once. `code`: step name (`do/inner` in a sub-plan) ->
-    hash of the source of its Python function. `model`: overrides every model of the plan. `places`: part of the plan
-    (`steps.fix.prompt`) -> `file:line:col`, for messages only. `profiles`: model name -> what is known of it, its price
-    included.
+    `at_once`: provider -> calls of its models that may be open at once. `code`: step name (`do/inner` in a sub-plan)
+    -> hash of the source of its Python function. `model`: overrides every model of the plan. `places`: part of the
+    plan (`steps.fix.prompt`) -> `file:line:col`, for messages only. `profiles`: model name -> what is known of it,
+    its price included.
     """
 
     at_once: dict[str, int] = {}
