@@ -18,7 +18,7 @@ from tenuto.errors import DamagedStoreError, UsageError
 from tenuto.runtime.imported import is_imported
 from tenuto.runtime.replay import ReplayReport, VerifyReport, replay, replay_against, verify
 
-__all__ = ["replay_run", "verify_run"]
+__all__ = ["refuse_outside", "replay_run", "todays", "verify_run"]
 
 
 async def replay_run(settings: Settings, store: Store, given: str, *, against: Path | None = None) -> ReplayReport:
@@ -36,7 +36,7 @@ async def replay_run(settings: Settings, store: Store, given: str, *, against: P
             return await replay(store.journal, store.contents, run)
         programs = PythonPrograms([plan_directory(recorded.lock.places, Path(started.repository))])
         return await replay(store.journal, store.contents, run, programs)
-    spec, programs = await _todays(settings, recorded, against)
+    spec, programs = await todays(settings, recorded, against)
     return await replay_against(store.journal, store.contents, run, spec, programs)
 
 
@@ -47,7 +47,7 @@ def refuse_outside(recorded: RunSpec) -> None:
         raise UsageError("the run's plan was not inside its repository", where=str(place), fix="replay it as it is")
 
 
-async def _todays(settings: Settings, recorded: RunSpec, directory: Path) -> tuple[RunSpec, PythonPrograms]:
+async def todays(settings: Settings, recorded: RunSpec, directory: Path) -> tuple[RunSpec, PythonPrograms]:
     """What the run's plan file and all it names come to in `directory`."""
     place = recorded.lock.places.get(PLAN_PLACE)
     if place is None:
