@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,17 +24,24 @@ from tenuto.core.pricing import unknown_prices
 from tenuto.core.spec import RunSpec
 from tenuto.errors import InvalidPlanError, UsageError
 
+if TYPE_CHECKING:
+    from tenuto.adapters.guard.finding import Finding
+
 __all__ = ["CheckedPlan", "check_plan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedPlan:
-    """A plan in which nothing is wrong, and what it resolves to."""
+    """A plan in which nothing is wrong, and what it resolves to.
+
+    `warnings`: what its programs reach without `ctx`.
+    """
 
     path: Path
     ready: ReadyPlan
     profiles: dict[str, ModelProfile]
     spec: RunSpec
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def lock(self) -> Path:
@@ -76,6 +83,7 @@ class CheckedPlan:
             "forecast": msgspec.to_builtins(self.forecast),
             "lock": str(self.lock) if (moved := self.moved) is not None else None,
             "moved": msgspec.to_builtins(moved or []),
+            "warnings": msgspec.to_builtins(self.warnings),
         }
 
     def lines(self) -> list[str]:
@@ -98,17 +106,27 @@ class CheckedPlan:
         return f"tenuto run {self.path}" + "".join(f" --input {name}=..." for name in needed)
 
 
-async def check_plan(settings: Settings, path: Path, repository: Path) -> CheckedPlan:
-    """Resolve a plan and all it names. InvalidPlanError holds every problem found, each with its place."""
+async def check_plan(settings: Settings, path: Path, repository: Path, *, strict: bool = False) -> CheckedPlan:
+    """Resolve a plan and all it names. InvalidPlanError holds every problem found, each with its place.
+
+    With `strict` what programs reach without `ctx` is a problem, too.
+    """
     ready = await ready_plan(path, repository, sandbox=None, need_sandbox=False, secrets=settings.secrets)
     problems: list[InvalidPlanError] = []
     programs = PythonPrograms([ready.directory])
     code: dict[str, Digest] = {}
+    warnings: list[Finding] = []
     for step, target in programs_of(ready.plan):
         try:
             code[step] = programs.load(target).code
         except UsageError as error:
             problems.append(_problem(ready, f"steps.{step}.uses", error))
+        else:
+            from tenuto.adapters.guard.finding import find_reaches
+
+            warnings += find_reaches(step, target, ready.directory)
+    if strict:
+        problems.extend(InvalidPlanError(found.what, where=found.where, fix=found.fix) for found in warnings)
     profiles: dict[str, ModelProfile] = {}
     directory = model_directory(settings, SystemClock(), scripts=(Path(), ready.directory), recorded={})
     for part, name in _models(ready, settings.model).items():
@@ -126,7 +144,7 @@ async def check_plan(settings: Settings, path: Path, repository: Path) -> Checke
     if problems:
         first = problems[0]
         raise InvalidPlanError(first.what, where=first.where, fix=first.fix, others=problems[1:])
-    return CheckedPlan(path=path, ready=ready, profiles=profiles, spec=spec)
+    return CheckedPlan(path=path, ready=ready, profiles=profiles, spec=spec, warnings=tuple(warnings))
 
 
 def _models(ready: ReadyPlan, override: str | None) -> dict[str, str]:

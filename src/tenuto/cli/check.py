@@ -8,7 +8,7 @@ import click
 
 from tenuto.cli.completing import complete_plans
 from tenuto.cli.options import examples, settings_for, shared_options
-from tenuto.cli.output import print_json, say
+from tenuto.cli.output import print_json, say, tell
 
 __all__ = ["command"]
 
@@ -21,11 +21,14 @@ __all__ = ["command"]
 @click.argument("plan", shell_complete=complete_plans)
 @click.option("--repo", default=".", metavar="DIR", help="The repository (default: here).")
 @click.option("--model", metavar="NAME", help="As for `tenuto run`.")
+@click.option("--strict", is_flag=True, help="What programs reach without ctx is a problem, not a warning.")
 @shared_options(store=False)
-def command(plan: str, repo: str, model: str | None, as_json: bool) -> None:
+def command(plan: str, repo: str, model: str | None, strict: bool, as_json: bool) -> None:
     """Check PLAN without running it: its keys, its steps, and the agents, tools, programs and models it names.
 
     Says what it could spend at most, and what moved against its lock where it has one (`tenuto lock`).
+
+    Warns of each place where a Python step reads a clock, files, the network and the like without `ctx`.
 
     Exit 2 with every problem found and its place.
     """
@@ -34,7 +37,9 @@ def command(plan: str, repo: str, model: str | None, as_json: bool) -> None:
     from tenuto.app.checking import check_plan
 
     settings = settings_for(repo, model=model)
-    found = asyncio.run(check_plan(settings, Path(plan), Path(repo)))
+    found = asyncio.run(check_plan(settings, Path(plan), Path(repo), strict=strict))
+    for warning in found.warnings:
+        tell(f"warning: {warning}")
     if as_json:
         print_json(found.object())
         return
