@@ -191,6 +191,28 @@ class TestPrograms:
         assert output.value == [False, {"n": 2}, "sent"]
 
 
+async def shipping(ctx: Any, _inputs: Any) -> Any:
+    async def lane(number: int) -> None:
+        await ctx.tool("write", n=number)
+        await ctx.tool("ship", n=number)
+
+    await ctx.gather(lane(0), lane(1))
+
+
+class TestDoubt:
+    def test_a_call_that_was_made_leaves_the_tree_of_its_lane_as_it_was(self) -> None:
+        tools = [tool_spec("write", "workspace"), tool_spec("ship", "once")]
+        run = KernelRun(plan(program("p", "shipping")), tools=tools, functions={"shipping": shipping})
+        run.start()
+        run.returned("p/1/0.0.0", {}, tree="Ta")
+        run.returned("p/1/0.1.0", {}, tree="Tb")
+        run.resume()
+        run.resolve("p/1/0.0.1", done=True, result={})
+        assert run.resolve("p/1/0.1.1", done=True, result={})[-1] == "MergeRequested p/1/0.m"
+        run.merged("p/1/0.m", "Tab")
+        assert (run.state.status, run.state.tree) == ("ok", "Tab")
+
+
 class TestPause:
     def test_calls_under_way_end_and_none_starts(self) -> None:
         run = KernelRun(plan(prompt("a"), prompt("b", needs=["a"]), command("c")))

@@ -31,7 +31,7 @@ from tenuto.core.state import AgentFrame, Call, CommandFrame, ExecutionState, Pr
 from tenuto.core.tools import Effect
 from tenuto.core.work import work_of
 
-__all__ = ["output_schema", "request_call", "tool_ask", "tool_call_again"]
+__all__ = ["output_schema", "request_call", "tool_ask", "tool_call_again", "tree_of"]
 
 _TOOL_CALL = Amount(tool_calls=1)
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -216,7 +216,7 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
     is_command = isinstance(step.frame, CommandFrame)
     effect: Effect = compiled.effect if is_command else spec.effect if spec is not None else "read"
     version = spec.version if spec is not None else ""
-    tree = _tree_of(state, step, call)
+    tree = tree_of(state, step, call)
     grants = compiled.step.grants
     # An outside effect is the same effect whatever the tree was: its key must survive a later attempt's other tree.
     outside = effect in ("once", "idempotent")
@@ -278,7 +278,7 @@ def tool_call_again(state: ExecutionState, call: Call) -> tuple[str, Content, Di
     """Tool, arguments and tree of a call that was made and is in doubt."""
     step = state.steps[call.path]
     name, arguments, _ = tool_ask(state, call, step)
-    return name, arguments, _tree_of(state, step, call)
+    return name, arguments, tree_of(state, step, call)
 
 
 def tool_ask(state: ExecutionState, call: Call, step: StepState) -> tuple[str, Content, str | None]:
@@ -304,7 +304,8 @@ def tool_ask(state: ExecutionState, call: Call, step: StepState) -> tuple[str, C
     return "run", Content.of(arguments), None
 
 
-def _tree_of(state: ExecutionState, step: StepState, call: Call) -> Digest:
+def tree_of(state: ExecutionState, step: StepState, call: Call) -> Digest:
+    """The tree that a tool call is made in: that of its step, or of its lane."""
     frame = step.frame
     if isinstance(frame, ProgramFrame):
         return frame.trees[call.position.rpartition("/")[2].rpartition(".")[0]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tenuto.core.budget import NOTHING, add, shortfall, subtract
+from tenuto.core.calls import tree_of
 from tenuto.core.content import Content
 from tenuto.core.events.call import (
     CallInDoubt,
@@ -229,5 +230,5 @@ def _decided(state: ExecutionState, where: Position, *, done: bool, result: Cont
     if not done:
         return repeat(state, replace(call, status="queued", try_number=call.try_number + 1))
     step = state.steps[call.path]
-    tree = step.out_tree or state.tree
+    tree = tree_of(state, step, call)
     return _tool_answered(state, call, result or Content.of(None), status="ok", tree=tree)
