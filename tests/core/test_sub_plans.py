@@ -10,7 +10,8 @@ from tenuto.core.budget import Limits
 from tenuto.core.events.plan import PlanRequested
 from tenuto.core.events.run import RunEnded
 from tenuto.core.events.step import StepFailed
-from tenuto.core.plan import ApprovalWork, InputSpec, Plan, PlanWork, Registry, Repeat, Step
+from tenuto.core.ids import StepPath
+from tenuto.core.plan import PLAN_DEPTH_MAX, ApprovalWork, InputSpec, Plan, PlanWork, Registry, Repeat, Step
 from tenuto.core.produced import beyond_its_step
 from tenuto.core.tools import Grants
 from tenuto.testing.builders import agent, command, plan, program, prompt, raw
@@ -196,6 +197,17 @@ class TestProduced:
         ]
         error = run.last(StepFailed).error
         assert (error.kind, error.message) == ("plan", "steps: a plan needs steps; and a name")
+
+    def test_plans_that_produce_themselves_come_to_an_end(self) -> None:
+        again = Step(name="do", on_error="continue", work=PlanWork(text="again"))
+        run = KernelRun(plan(again))
+        run.start()
+        for depth in range(PLAN_DEPTH_MAX):
+            run.loaded("do/" * (depth + 1) + "0/3", plan(again))
+        assert run.state.status == "ok"
+        error = run.state.steps[StepPath("do/" * PLAN_DEPTH_MAX + "do")].error
+        assert error is not None
+        assert (error.kind, error.message) == ("plan", "plans are nested deeper than 8")
 
     def test_each_child_and_iteration_loads_its_own(self) -> None:
         step = Step(

@@ -23,6 +23,7 @@ from tenuto.core.policies import OnError, Repeat, Retry
 from tenuto.core.tools import Effect, Grants, ToolSpec
 
 __all__ = [
+    "PLAN_DEPTH_MAX",
     "ApprovalWork",
     "Defaults",
     "InputSpec",
@@ -42,6 +43,9 @@ __all__ = [
     "every_step",
     "plans_within",
 ]
+
+PLAN_DEPTH_MAX = 8
+"""Plans within plans within plans."""
 
 
 class PromptWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="prompt", tag_field="kind"):

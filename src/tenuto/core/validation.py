@@ -13,7 +13,7 @@ from itertools import islice
 from tenuto.core.agents import AgentSpec
 from tenuto.core.canonical import parse
 from tenuto.core.ids import valid_name
-from tenuto.core.plan import InputSpec, Plan, PlanWork, Retry, Step
+from tenuto.core.plan import PLAN_DEPTH_MAX, InputSpec, Plan, PlanWork, Retry, Step
 from tenuto.core.plan_graph import PlanGraph
 from tenuto.core.plan_inputs import fits
 from tenuto.core.plan_templates import output_templates, step_templates
@@ -21,13 +21,10 @@ from tenuto.core.plan_works import Known, named_agent, step_work
 from tenuto.core.printable import is_printable
 from tenuto.core.problems import PROBLEMS_MAX, Locate, Problem, did_you_mean, refuse, shorten
 
-__all__ = ["PLAN_DEPTH_MAX", "STEPS_MAX", "validate_plan"]
+__all__ = ["STEPS_MAX", "validate_plan"]
 
 STEPS_MAX = 10_000
 """Steps of the largest plan."""
-
-PLAN_DEPTH_MAX = 8
-"""Plans within plans within plans."""
 _MODULE = re.compile(r"python:[A-Za-z_][\w.]*\Z")
 
 

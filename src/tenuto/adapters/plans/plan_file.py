@@ -17,9 +17,9 @@ from tenuto.adapters.plans.reading import Reading
 from tenuto.adapters.plans.text import read_bytes
 from tenuto.adapters.plans.yaml_document import Document, KeyPath, read_yaml, written
 from tenuto.core.agents import AgentSpec
-from tenuto.core.plan import Plan, PlanWork, Step, plans_within
+from tenuto.core.plan import PLAN_DEPTH_MAX, Plan, PlanWork, Step, plans_within
 from tenuto.core.problems import Problem, shorten
-from tenuto.core.validation import PLAN_DEPTH_MAX, validate_plan
+from tenuto.core.validation import validate_plan
 from tenuto.errors import InvalidPlanError
 
 __all__ = ["AGENTS_MAX", "LoadedPlan", "load_plan", "read_plan"]
