@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from tenuto.core.budget import Limits
 from tenuto.core.events.run import RunEnded, RunExhausted
 from tenuto.core.events.step import StepCompleted, StepFailed, StepSkipped, StepStarted
 from tenuto.core.plan import Repeat, Retry, Step, WaitWork
-from tenuto.testing.builders import agent, command, plan, prompt
-from tenuto.testing.kernel import KernelRun
+from tenuto.testing.builders import agent, command, plan, prompt, tool_spec
+from tenuto.testing.kernel import KernelRun, asks
 
 
 def run_of(*steps: Step, tokens: int | None = None, agents: Any = (), **fields: Any) -> KernelRun:
@@ -226,6 +227,16 @@ class TestFallback:
         run = run_of(prompt("a", agent="small"), agents=[agent("small", fallbacks=("large",)), agent("large")])
         run.start()
         assert run.refused("a/1/0", 400)[1:] == ["AttemptFailed a/1", "StepStarted a/2", "ModelCallRequested a/2/0"]
+
+    def test_the_tools_of_whoever_takes_over_can_be_paid(self) -> None:
+        step = prompt("a", agent="plain", fallback=("handy",))
+        agents = [agent("plain"), agent("handy", "read_file")]
+        run = KernelRun(
+            plan(step, command("b"), budget=Limits(tool_calls=8)), agents=agents, tools=[tool_spec("read_file")]
+        )
+        run.start()
+        run.refused("a/1/0", 400)
+        assert run.reply("a/2/0", "", asks("read_file"))[1:] == ["ToolCallRequested a/2/1"]
 
     def test_what_the_first_cannot_pay_the_second_may(self) -> None:
         step = prompt("a", "x" * 500, agent="large", fallback=("small",))

@@ -16,24 +16,82 @@ from typing import Any
 
 from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.models.mock import LocalMockAdapter
+from tenuto.adapters.plans.produced import ProducedPlans
 from tenuto.adapters.stores.memory import InMemoryJournal
 from tenuto.adapters.stores.memory_artifacts import InMemoryArtifactStore
-from tenuto.adapters.tools.changing import WriteFileTool
+from tenuto.adapters.tools.changing import WriteFileTool, write_bytes
 from tenuto.adapters.tools.listing import ListFilesTool
 from tenuto.adapters.tools.toolbox import Toolbox
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.core.budget import Amount
+from tenuto.core.content import Content
 from tenuto.core.events.call import ModelCallRequested
 from tenuto.core.events.run import RunStarted
 from tenuto.core.ids import Digest, RunId
 from tenuto.core.merging import MergePolicy
-from tenuto.core.plan import Retry
+from tenuto.core.models import ModelProfile, ModelReply, ModelRequest, ToolCallAsk, Usage
+from tenuto.core.plan import ApprovalWork, InputSpec, PlanWork, Repeat, Retry, Step, WaitWork
 from tenuto.core.records import bodies
+from tenuto.core.requests import AnswerCall
+from tenuto.core.tools import ToolCall
+from tenuto.errors import ModelCallError
+from tenuto.ports.model import ModelProvider, OnText
+from tenuto.ports.tools import Tool, ToolContext, ToolOutput
 from tenuto.runtime.engine import PlanExecutionEngine
 from tenuto.runtime.loading import load_records
-from tenuto.testing.builders import Functions, agent, plan, program, prompt
+from tenuto.testing.builders import Functions, agent, command, plan, program, prompt, raw, tool_spec
 
 HERE = Path(__file__).parent
+CLASH = "clash"
+HOUR_MS = 3_600_000
+SPENT = Usage(input_tokens=9, output_tokens=9)
+
+
+class Told(ModelProvider):
+    """Answers the few questions of the scene `language`, and leaves all others to the mock."""
+
+    def __init__(self, mock: LocalMockAdapter) -> None:
+        self._mock = mock
+
+    def profile(self, model: str) -> ModelProfile:
+        return ModelProfile(name=model, grade="exact") if model == "told:" else self._mock.profile(model)
+
+    async def complete(self, request: ModelRequest, *, deadline_us: int, on_text: OnText | None = None) -> ModelReply:
+        if request.config.model != "told:":
+            return await self._mock.complete(request, deadline_us=deadline_us, on_text=on_text)
+        asked = request.messages[-1]
+        if asked.text.startswith("Write a plan"):
+            return ModelReply(
+                text='{"steps": {"made": {"run": "made"}}}', usage=Usage(input_tokens=9, output_tokens=9)
+            )
+        if asked.text.startswith("Try"):
+            raise ModelCallError("not today", kind="bad_request", retryable=False, sent=False)
+        if asked.role == "tool":
+            return ModelReply(text="Both lines stand.", usage=SPENT)
+        wanted = ToolCallAsk(
+            arguments=raw({"content": "one\ntwo\n", "path": f"{CLASH}.md"}), id="1", name="write_file"
+        )
+        return ModelReply(tool_calls=(wanted,), usage=Usage(input_tokens=9, output_tokens=9))
+
+    async def close(self) -> None:
+        await self._mock.close()
+
+
+class SimulatedCommands(Tool):
+    """Stands for `run`: `clash TEXT` writes a file, everything else does nothing."""
+
+    spec = tool_spec("run", "workspace")
+
+    async def invoke(self, call: ToolCall, context: ToolContext) -> ToolOutput:
+        command = json.loads(bytes(call.arguments))["command"]
+        if command.startswith(CLASH):
+            await write_bytes(context.files, f"{CLASH}.md", command.encode() + b"\n")
+        return ToolOutput(value=raw({"exit_code": 0, "stderr": "", "stdout": "", "truncated": False}))
+
+    async def reconcile(self, call: ToolCall) -> ToolOutput | None:
+        return None
+
+
 FLAKY = Retry(attempts=2, backoff_ms=1, tries=3)
 AGENTS = {"worker": agent("worker", "list_files", "write_file", model="mock:worker?tools=2")}
 
@@ -43,6 +101,11 @@ async def review(ctx: Any, inputs: Any) -> Any:
     summary, risks = await ctx.gather(ctx.model("Summarise", inputs.text), ctx.model("Risks", inputs.text))
     await ctx.sleep(1)
     return await ctx.ask("worker", {"summary": summary, "risks": risks, "at": ctx.now() > 0})
+
+
+async def asker(ctx: Any, inputs: Any) -> Any:
+    """A step program that asks a person."""
+    return await ctx.approve("Really?", details={"n": 1})
 
 
 async def team(engine: PlanExecutionEngine, repository: Path) -> None:
@@ -83,11 +146,53 @@ async def crash(engine: PlanExecutionEngine, repository: Path) -> None:
     await engine.resume("crash")
 
 
+async def language(engine: PlanExecutionEngine, repository: Path) -> None:
+    """Conditions, loops, waits, approvals, sub-plans of a file and of a step, a settled conflict, a fallback."""
+    inner = plan(
+        command("left", "left"),
+        command("right", "right", needs=["left"], condition="steps.left.output.exit_code == 0"),
+        inputs={"word": InputSpec()},
+        outputs={"code": raw("${{ steps.right.output.exit_code }}")},
+    )
+    made = plan(
+        prompt("draft", "Write a plan.", model="told:"),
+        Step(name="do", needs=("draft",), tools=("run",), work=PlanWork(text="${{ steps.draft.output }}")),
+        Step(name="sub", values={"word": raw("w")}, work=PlanWork(plan=inner), foreach=raw(["x", "y"])),
+        command("loop", "again ${{ iteration }}", repeat=Repeat(max=4, until="iteration == 2")),
+        Step(name="pause", work=WaitWork(duration="1ms")),
+        command("never", needs=["pause"], condition="false"),
+        prompt("try", "Try.", agent="small", fallback=("worker",), on_error="continue"),
+        command("one", "clash one", reads=("*.md",)),
+        command("two", "clash two"),
+        command("meet", needs=["one", "two"], merge=MergePolicy(agent="settler", kind="agent")),
+        Step(
+            name="ship", needs=("meet",), values={"v": raw(1)}, work=ApprovalWork(ask="Ship?", expires_ms=3_600_000)
+        ),
+        program("asker", needs=["ship"]),
+        merge=MergePolicy(kind="prefer", prefer="meet"),
+        tokens=900_000,
+    )
+    agents = {
+        **AGENTS,
+        "small": agent("small", model="told:", max_tokens=1),
+        "settler": agent("settler", "write_file", model="told:"),
+    }
+    state = await engine.execute(made, repository, "language", agents=agents)
+    assert state.people, state.why
+    for approved, details, note in ((True, Content.of({"v": 2}), ""), (False, None, "no")):
+        asked = next(call.position for call in state.calls.values() if call.status == "asked")
+        answer = AnswerCall(approved=approved, call=asked, details=details, note=note, who="somebody")
+        await engine.request("language", answer)
+        state = await engine.resume("language")
+    assert state.status == "ok", state.why
+
+
 SCENES: dict[str, Callable[[PlanExecutionEngine, Path], Awaitable[None]]] = {
     "team": team,
     "python": python,
     "budget": budget,
     "crash": crash,
+    "language": language,
 }
 
 
@@ -99,11 +204,12 @@ async def record(name: str, directory: Path) -> None:
         engine = PlanExecutionEngine(
             journal=journal,
             artifacts=InMemoryArtifactStore(),
-            models=LocalMockAdapter(clock=clock),
-            tools=Toolbox([ListFilesTool(), WriteFileTool()]),
+            models=Told(LocalMockAdapter(clock=clock)),
+            tools=Toolbox([ListFilesTool(), WriteFileTool(), SimulatedCommands()]),
             workspace=lambda blobs: TreeWorkspace(blobs, Path(repository) / ".pool"),
             clock=clock,
-            programs=Functions({"review": review}),
+            programs=Functions({"review": review, "asker": asker}),
+            plans=ProducedPlans(),
         )
         await SCENES[name](engine, Path(repository))
         stored, records = await load_records(journal, engine.contents, RunId(name))

@@ -83,8 +83,14 @@ def _can_spend(step: Step, registry: Registry, dimension: str) -> bool:
         case RunWork():
             return dimension == "tool_calls"
         case PromptWork(agent=name):
-            agent = registry.agents.get(name) if name else None
-            return dimension != "tool_calls" or bool(agent and agent.tools)
+            return dimension != "tool_calls" or _has_tools(step, registry, name)
+
+
+def _has_tools(step: Step, registry: Registry, name: str | None) -> bool:
+    """Whether the step's agent, or one that may take over from it, has tools."""
+    first = registry.agents.get(name) if name else None
+    others = step.fallback or (first.fallbacks if first else ())
+    return any(agent is not None and agent.tools for agent in (first, *map(registry.agents.get, others)))
 
 
 def _limit(limits: Limits | None, dimension: str) -> int | None:
