@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tenuto.core.events.call import CallLost, ToolCallRequested
-from tenuto.core.plan import Plan, PlanWork, Repeat, Retry, Step
+from tenuto.core.events.run import RunEnded
+from tenuto.core.plan import Plan, PlanWork, Repeat, Retry, RunWork, Step
 from tenuto.core.state import StepState
 from tenuto.testing.builders import command, plan, prompt
 from tenuto.testing.kernel import KernelRun
@@ -88,3 +89,16 @@ def test_looking_for_what_is_to_be_cancelled_does_not_start_over(
     run.cancel()
     assert run.state.ended
     assert looked < 8 * len(run.state.steps)
+
+
+def test_a_loop_that_never_waits_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenuto.core.decide.TURN_LONG", 500)
+    idle = plan(Step(name="x", condition="false", work=RunWork(command="true")))
+    loop = Step(name="do", repeat=Repeat(max=1_000_000), work=PlanWork(plan=idle))
+    run = KernelRun(plan(command("a"), Step(name="b", work=PlanWork(plan=plan(loop)))))
+    run.start()
+    ended = run.last(RunEnded)
+    assert (run.state.status, ended.failed_step) == ("failed", None)
+    assert ended.error.startswith("more than 500 records followed from one")
+    assert not any((run.state.calls, run.state.timers, run.state.queue, run.state.people))
+    assert all(step.ended for step in run.state.steps.values())

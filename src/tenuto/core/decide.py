@@ -26,13 +26,19 @@ from tenuto.core.state import ROOT, Call, ExecutionState, StepState
 from tenuto.core.step_moves import unwanted_around, unwanted_member
 from tenuto.core.stepping import decide_step, load_again, merge_again
 
-__all__ = ["decide", "idle", "outstanding_timers", "waits_for_people", "waits_for_program"]
+__all__ = ["TURN_LONG", "decide", "idle", "outstanding_timers", "waits_for_people", "waits_for_program"]
+
+
+TURN_LONG = 200_000
+"""Records that may follow from one input. A plan of which more do goes on without ever waiting: its run fails."""
 
 
 def decide(state: ExecutionState) -> Command | None:
     """What should happen next; None = wait for the next input."""
     if state.status not in ("running", "cancelling"):
         return None
+    if state.seq - state.turn > TURN_LONG and state.status == "running":
+        return _stop_endless(state)
     whole = state.blocks[ROOT]
     if whole.failing is not None or state.status == "cancelling":
         unwanted = unwanted_member(state, ROOT, all_of_them=state.status == "cancelling")
@@ -188,6 +194,15 @@ def _exhausted(state: ExecutionState, why: str) -> RunExhausted:
         parked=tuple(ParkedCall(call=c.position, need=c.need) for c in parked),
         why="time" if why == "time" else "budget",
     )
+
+
+def _stop_endless(state: ExecutionState) -> Command:
+    """End what is under way, then the run."""
+    member = next((step for step in state.members(ROOT) if not step.ended), None)
+    if member is not None:
+        return cancel_step(state, member)
+    why = f"more than {TURN_LONG} records followed from one: lower repeat.max, or let foreach have a max_parallel"
+    return _ended(state, "failed", state.tree, why)
 
 
 # --- ends -----------------------------------------------------------------------------------------------------

@@ -297,8 +297,8 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `queue` holds the calls that wait for a place, first come first served, by group: those for which the same limits
     hold, of an agent and of a provider. `open_calls` counts what holds a place, `group_open` that by limit. `timers`
     maps what waits to its due time. `attend` are calls that need a decision: lost ones, failed tries, questions that
-    were not put yet. `fed` are the programs that this turn told something.
-    `people` counts calls that wait for a person. `tree` is where the run started, and when it has ended its result.
+    were not put yet. `fed` are the programs that this turn told something; `turn` is the seq of its input. `people`
+    counts calls that wait for a person. `tree` is where the run started, and when it has ended its result.
     """
 
     accounts: Map[str, Account] = Map()
@@ -338,6 +338,7 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time_limit_us: int | None = None
     timers: Map[str, int] = Map()
     tree: Digest = Digest("")
+    turn: int = -1
     why: str = ""
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from tenuto.core.commands import Command, Conclude, intent
-from tenuto.core.decide import decide
+from tenuto.core.decide import TURN_LONG, decide
 from tenuto.core.events import Event, Input
 from tenuto.core.evolve import evolve
 from tenuto.core.ids import Digest
@@ -18,8 +18,8 @@ from tenuto.core.state import ExecutionState
 
 __all__ = ["TURN_MAX", "Entry", "Turn", "take"]
 
-TURN_MAX = 200_000
-"""Records of the longest turn: a turn that does not end is a fault of the kernel, not of a plan."""
+TURN_MAX = 20 * TURN_LONG
+"""Records of the longest turn: one that does not end even so is a fault of the kernel, not of a plan."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

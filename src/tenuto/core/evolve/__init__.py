@@ -69,6 +69,7 @@ def evolve(state: ExecutionState, event: Event, *, seq: int, at: int, head: Dige
             pass_after=None,
             refusing=False,
             seq=seq,
+            turn=seq,
         )
     else:
         state = replace(state, head=head, seq=seq)
