@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tenuto.adapters.tools.functions import FunctionTool, tool
     from tenuto.adapters.tools.toolbox import Toolbox
     from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
+    from tenuto.app.running import Ran, run, run_sync
     from tenuto.core.agents import AgentSpec
     from tenuto.core.budget import Amount, Limits
     from tenuto.core.plan import Defaults, InputSpec, Plan, PromptWork, Retry, RunWork, Step, UsesWork
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from tenuto.runtime.bus import EventBus
-    from tenuto.runtime.context import AskError, Context
+    from tenuto.runtime.context import AskError, Context, Inputs
     from tenuto.runtime.dispatcher import AsyncEventDispatcher
     from tenuto.runtime.engine import PlanExecutionEngine
     from tenuto.runtime.published import Published
@@ -78,6 +79,7 @@ _HOMES = {
     "tenuto.adapters.tools.functions": ("FunctionTool", "tool"),
     "tenuto.adapters.tools.toolbox": ("Toolbox",),
     "tenuto.adapters.workspace.tree_workspace": ("TreeWorkspace",),
+    "tenuto.app.running": ("Ran", "run", "run_sync"),
     "tenuto.core.agents": ("AgentSpec",),
     "tenuto.core.budget": ("Amount", "Limits"),
     "tenuto.core.plan": (
@@ -113,7 +115,7 @@ _HOMES = {
         "UsageError",
     ),
     "tenuto.runtime.bus": ("EventBus",),
-    "tenuto.runtime.context": ("AskError", "Context"),
+    "tenuto.runtime.context": ("AskError", "Context", "Inputs"),
     "tenuto.runtime.dispatcher": ("AsyncEventDispatcher",),
     "tenuto.runtime.engine": ("PlanExecutionEngine",),
     "tenuto.runtime.published": ("Published",),
@@ -143,6 +145,7 @@ __all__ = [
     "InMemoryArtifactStore",
     "InMemoryJournal",
     "InputSpec",
+    "Inputs",
     "InvalidPlanError",
     "Limits",
     "LocalMockAdapter",
@@ -158,6 +161,7 @@ __all__ = [
     "PromptWork",
     "Published",
     "PythonPrograms",
+    "Ran",
     "RefusedRequestError",
     "Retry",
     "RunWork",
@@ -183,6 +187,8 @@ __all__ = [
     "plan_from_yaml",
     "plan_to_yaml",
     "report",
+    "run",
+    "run_sync",
     "self_contained",
     "tool",
     "write_plan",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.stores.files import FileArtifactStore
@@ -141,8 +141,15 @@ def _preference(name: str | None) -> Literal["bubblewrap", "sandlock", "none"] |
             raise UsageError(f"there is no sandbox {name}", fix="use bubblewrap, sandlock or none")
 
 
-def build_toolbox(modules: Sequence[str], directory: Path, sandbox: Sandbox | None, *, repository: Path) -> Toolbox:
-    """The built-in tools, `run` where there is a sandbox, and the functions of the plan's modules."""
+def build_toolbox(
+    modules: Sequence[str],
+    directory: Path,
+    sandbox: Sandbox | None,
+    *,
+    repository: Path,
+    more: Sequence[Tool] = (),
+) -> Toolbox:
+    """The built-in tools, `run` where there is a sandbox, the functions of the plan's modules, and `more`."""
     from tenuto.adapters.tools.changing import DeleteFileTool, EditFileTool, MoveFileTool, WriteFileTool
     from tenuto.adapters.tools.files import ReadFileTool
     from tenuto.adapters.tools.listing import GlobTool, ListFilesTool
@@ -160,7 +167,7 @@ def build_toolbox(modules: Sequence[str], directory: Path, sandbox: Sandbox | No
         from tenuto.adapters.tools.loading import load_function_tools
 
         tools.extend(load_function_tools(module, directory))
-    return Toolbox(tools)
+    return Toolbox([*tools, *more])
 
 
 def build_engine(
@@ -171,8 +178,12 @@ def build_engine(
     directory: Path,
     sandbox: str,
     recorded: Mapping[str, ModelProvider],
+    deps: Any = None,
 ) -> PlanExecutionEngine:
-    """An engine over a store. `directory` is the plan's, for its Python modules; `recorded` maps `replay:RUN`."""
+    """An engine over a store. `directory` is the plan's, for its Python modules; `recorded` maps `replay:RUN`.
+
+    `deps` is what step programs find as `ctx.deps`.
+    """
     from tenuto.adapters.plans.produced import ProducedPlans
     from tenuto.adapters.programs import PythonPrograms
     from tenuto.adapters.workspace.pool import remove_dead
@@ -189,7 +200,7 @@ def build_engine(
         workspace=lambda contents: TreeWorkspace(contents, store.path / "work", redactor=store.redactor),
         clock=clock,
         plans=ProducedPlans(),
-        programs=PythonPrograms([directory]),
+        programs=PythonPrograms([directory], deps),
         max_parallel=settings.max_parallel,
         providers=provider_limits(settings),
         environment=settings.variables,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tenuto.runtime.pacing import ProviderRests
     from tenuto.runtime.published import Published
 
-__all__ = ["Drive", "RunOptions", "Stopper", "engine_of", "read_start", "resume_run", "start_run"]
+__all__ = ["Drive", "RunOptions", "Stopper", "engine_of", "read_start", "resume_run", "start_ready", "start_run"]
 
 Listener = Callable[["Published"], None]
 
@@ -92,11 +92,20 @@ class Drive:
 
 async def start_run(settings: Settings, store: Store, options: RunOptions, drive: Drive) -> ExecutionState:
     """Start a run and drive it. Errors before the first record are UsageErrors, and nothing is kept then."""
+    drive.stopper.before()
+    repository = _repository(options.repository)
+    ready = await ready_plan(options.plan, repository, sandbox=settings.sandbox, secrets=settings.secrets)
+    return await start_ready(settings, store, ready, options, drive)
+
+
+async def start_ready(
+    settings: Settings, store: Store, ready: ReadyPlan, options: RunOptions, drive: Drive, *, deps: Any = None
+) -> ExecutionState:
+    """As `start_run`, for a plan that has been resolved already; `deps` is what its programs find as `ctx.deps`."""
     from tenuto.adapters.workspace.git import read_head
 
     drive.stopper.before()
     repository = _repository(options.repository)
-    ready = await ready_plan(options.plan, repository, sandbox=settings.sandbox, secrets=settings.secrets)
     _require_secrets(settings, (step for _, step in every_step(ready.plan)))
     run = new_run_id(ready.plan.name) if options.run is None else check_run_id(options.run)
     await _refuse_existing(store, run)
@@ -104,7 +113,7 @@ async def start_run(settings: Settings, store: Store, options: RunOptions, drive
     inputs = check_inputs(ready.plan, options.inputs)
     require_keys(settings, model_names(ready.plan, ready.agents, settings.model))
     make_store(store.path)
-    engine = await _engine(settings, store, ready)
+    engine = await _engine(settings, store, ready, deps)
     try:
         commit = await read_head(repository, settings.variables)
         _listen(engine, drive)
@@ -132,12 +141,18 @@ def _require_secrets(settings: Settings, steps: Iterable[Step]) -> None:
         require_secrets(settings, names)
 
 
-async def _engine(settings: Settings, store: Store, ready: ReadyPlan) -> PlanExecutionEngine:
+async def _engine(settings: Settings, store: Store, ready: ReadyPlan, deps: Any) -> PlanExecutionEngine:
     sandbox = "" if ready.sandbox is None else ready.sandbox.name
     names = model_names(ready.plan, ready.agents, settings.model)
     recorded = await _recorded(store, names)
     return build_engine(
-        settings, store, toolbox=ready.tools, directory=ready.directory, sandbox=sandbox, recorded=recorded
+        settings,
+        store,
+        toolbox=ready.tools,
+        directory=ready.directory,
+        sandbox=sandbox,
+        recorded=recorded,
+        deps=deps,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from tenuto.core.problems import shorten
 from tenuto.errors import InvalidPlanError, UsageError
 
 if TYPE_CHECKING:
-    from tenuto.ports.tools import Sandbox
+    from tenuto.adapters.plans.plan_file import LoadedPlan
+    from tenuto.ports.tools import Sandbox, Tool
 
 __all__ = [
     "PLAN_PLACE",
@@ -27,6 +28,7 @@ __all__ = [
     "plan_place",
     "programs_of",
     "read_inputs",
+    "ready_loaded",
     "ready_plan",
     "tool_modules",
 ]
@@ -61,22 +63,43 @@ async def ready_plan(
     names that the configuration declares; None: not checked.
     """
     from tenuto.adapters.plans.plan_file import load_plan
+
+    _refuse_directory(path)
+    return await ready_loaded(
+        load_plan(path),
+        repository,
+        sandbox=sandbox,
+        need_sandbox=need_sandbox,
+        secrets=secrets,
+        place={PLAN_PLACE: plan_place(path, repository)},
+    )
+
+
+async def ready_loaded(
+    loaded: LoadedPlan,
+    repository: Path,
+    *,
+    sandbox: str | None,
+    need_sandbox: bool = True,
+    secrets: Collection[str] | None = None,
+    place: Mapping[str, str],
+    more: Sequence[Tool] = (),
+) -> ReadyPlan:
+    """As `ready_plan`, for a plan that is read, or built in Python; with `more` tools than those it names."""
     from tenuto.app.build import build_toolbox, choose_sandbox
     from tenuto.core.validation import validate_plan
 
-    _refuse_directory(path)
-    loaded = load_plan(path)
     if need_sandbox:
         found = await choose_sandbox(loaded.plan, loaded.agents, sandbox)
     else:
         from tenuto.adapters.sandboxes.unconfined import NoSandbox
 
         found = NoSandbox()  # nothing is run: the tool is only described
-    tools = build_toolbox(tool_modules(loaded.plan), loaded.directory, found, repository=repository)
+    tools = build_toolbox(tool_modules(loaded.plan), loaded.directory, found, repository=repository, more=more)
     names = {spec.name for spec in tools.specs()} | {"run"}
     shown = {part: (loaded.directory / place).as_posix() for part, place in loaded.places.items()}
     validate_plan(loaded.plan, loaded.agents, names, shown, secrets=secrets)
-    places = {**loaded.places, PLAN_PLACE: plan_place(path, repository)}
+    places = {**loaded.places, **place}
     return ReadyPlan(
         plan=loaded.plan,
         agents=loaded.agents,

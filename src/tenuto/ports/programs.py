@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tenuto.core.ids import Digest
 
-__all__ = ["Program", "ProgramSource"]
+__all__ = ["DepsCarrier", "Program", "ProgramSource"]
+
+Deps_co = TypeVar("Deps_co", covariant=True)
+
+
+class DepsCarrier(Protocol[Deps_co]):
+    """What hands a program its deps: a first parameter annotated `Context[Deps]` says that it needs some."""
+
+    @property
+    def deps(self) -> Deps_co: ...
 
 
 class Program(NamedTuple):
-    """An async function `f(ctx, inputs)`, where it stands (`file:line`), and the hash of its source."""
+    """An async function `f(ctx, inputs)`, where it stands (`file:line`), and the hash of its source.
+
+    `deps` is what the caller of the run gave it, where it asks for any; never recorded.
+    """
 
     function: Callable[[Any, Any], Coroutine[Any, Any, Any]]
     where: str
     code: Digest
+    deps: Any = None
 
 
 class ProgramSource(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Generator, Mapping
 from random import Random  # noqa: TID251  # a seeded generator is arithmetic: it is given its seed here
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from tenuto.core.budget import Limits
 from tenuto.core.canonical import canonical, clean
@@ -18,8 +18,18 @@ from tenuto.core.content import Content
 from tenuto.core.events.program import Ask, AskAgent, AskModel, AskPerson, AskTool, OpenLanes, Sleep
 from tenuto.core.events.step import Failure
 from tenuto.core.seeds import fraction
+from tenuto.ports.programs import DepsCarrier
 
 __all__ = ["AskError", "Context", "Inputs", "Lane", "Lanes", "Waiting"]
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # type checkers know it without its being installed
+
+    Deps = TypeVar("Deps", default=Any)
+else:
+    from typing import TypeVar
+
+    Deps = TypeVar("Deps")
 
 LANES_MAX = 1_000
 
@@ -72,14 +82,23 @@ class Lanes:
         self.current = first
 
 
-class Context:
-    """What a step program gets. All values it takes and gives are JSON."""
+class Context(DepsCarrier[Deps], Generic[Deps]):
+    """What a step program gets. All values it takes and gives are JSON, except `deps`."""
 
-    def __init__(self, *, run_seed: str, step: str, attempt: int, lanes: Lanes) -> None:
+    def __init__(self, *, run_seed: str, step: str, attempt: int, lanes: Lanes, deps: Deps) -> None:
+        self._deps = deps
         self._seed = run_seed
         self._step = step
         self._attempt = attempt
         self._lanes = lanes
+
+    @property
+    def deps(self) -> Deps:
+        """What the caller of the run gave to programs annotated `Context[Deps]`; None for others. Never recorded.
+
+        A replay without it lists such a program as unchecked. With it, the program must ask what it asked before.
+        """
+        return self._deps
 
     @property
     def step(self) -> str:

@@ -62,7 +62,7 @@ class RunningProgram:
         self._program = program
         root = Lane("", at_us)
         self._lanes = Lanes(root)
-        self._context = Context(run_seed=seed, step=path, attempt=attempt, lanes=self._lanes)
+        self._context = Context(run_seed=seed, step=path, attempt=attempt, lanes=self._lanes, deps=program.deps)
         self._inputs = inputs
         self._waiting: dict[str, _Fiber] = {}
         self._asks: list[Ask] = []

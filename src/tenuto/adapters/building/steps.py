@@ -18,6 +18,7 @@ from tenuto.core.merging import MergePolicy
 from tenuto.core.plan import ApprovalWork, Plan, PlanWork, PromptWork, RunWork, Step, UsesWork, WaitWork, Work
 from tenuto.core.policies import OnError, Repeat, Retry
 from tenuto.core.tools import Effect, Grants
+from tenuto.errors import UsageError
 
 __all__ = ["StepOptions", "approval", "prompt", "run", "subplan", "uses", "wait"]
 
@@ -93,6 +94,9 @@ def uses(
 ) -> Step:
     """A step program: an `async def f(ctx, inputs)` of a module, or its name as `python:MODULE:FUNCTION`."""
     if not isinstance(target, str):
+        if "." in target.__qualname__:
+            fix = "define it at the top of its module, where it can be found again"
+            raise UsageError("this is no function of a module", where=target.__qualname__, fix=fix)
         target = f"python:{target.__module__}:{target.__qualname__}"
     return _step(name, UsesWork(target=target), options, {"retry": retry})
 
