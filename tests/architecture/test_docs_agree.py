@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tenuto import build, run
 from tenuto.adapters.models.mock_options import MockOptions
 from tenuto.adapters.plans.agent_keys import BUILTIN_TOOLS, FRONT_MATTER, METADATA
 from tenuto.adapters.plans.limit_keys import RUN_LIMITS
@@ -149,6 +150,15 @@ def test_the_page_on_python_has_every_argument_of_the_engine_and_every_part_of_c
     arguments = set(inspect.signature(PlanExecutionEngine).parameters)
     assert arguments <= first_columns(page)
     assert all(f"ctx.{name}" in page for name in vars(Context) if not name.startswith("_"))
+
+
+def test_the_page_on_python_has_every_function_of_build_and_every_argument() -> None:
+    page = read("python.md")
+    assert not [name for name in build.__all__ if name.islower() and not re.search(rf"`{name}\b", page)]
+    shown = first_columns(page)
+    assert set(inspect.signature(run).parameters) - {"plan"} <= shown
+    options = {name for name in build.StepOptions.__annotations__ if f"`{name}`" not in page}
+    assert not options
 
 
 def test_the_architecture_names_tests_that_are_there() -> None:

@@ -100,7 +100,7 @@ def run_page(page: str, text: str, directory: Path, *, local: bool = False) -> i
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(example.body, "utf-8")
         elif example.kind == "python":
-            code = compile("\n" * (example.line - 1) + example.body, page, "exec")
+            code = compile("\n" * (example.line - 1) + example.body, page, "exec", dont_inherit=True)
             exec(code, namespace)
         elif example.kind == "session":
             here = run_console(where, example.body, here, home=directory)

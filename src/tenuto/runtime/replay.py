@@ -297,8 +297,7 @@ class _Replay:
         """Take what an unchecked program said as it stands: what others said in this turn comes after it."""
         if self._next >= len(self._rows):
             return
-        prev, at = self._prev, self._next
-        event = checked(self._run, self._rows[at], prev, at).event
+        event = checked(self._run, self._rows[self._next], self._prev, self._next).event
         if isinstance(event, StepAdvanced) and event.path == path:
             await self._turn(await self._read())
 
