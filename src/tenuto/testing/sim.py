@@ -14,6 +14,7 @@ decides latencies and so the order in which answers come, and nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
@@ -34,10 +35,13 @@ from tenuto.core.ids import Digest, RunId
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest
 from tenuto.core.plan import Plan
 from tenuto.core.records import decode
-from tenuto.core.state import ExecutionState
+from tenuto.core.requests import AnswerCall
+from tenuto.core.state import Call, ExecutionState
 from tenuto.core.tools import ToolCall, ToolSpec
+from tenuto.errors import RefusedRequestError
 from tenuto.ports.journal import Session, StoredRecord
 from tenuto.ports.model import ModelProvider, OnText
+from tenuto.ports.plans import PlanReader
 from tenuto.ports.tools import Tool, ToolContext, ToolOutput
 from tenuto.runtime.contents import Contents
 from tenuto.runtime.engine import PlanExecutionEngine
@@ -161,8 +165,9 @@ class _Tool(Tool):
 class Simulation:
     """One run of one plan. `seed` decides answers, `schedule` the order in which they come.
 
-    `tools` should be `async`: a thread takes real time. `files` are the repository. `appends` and `awaits` count
-    the places where a crash can be put, `effects` what the world was asked, by (position, fingerprint or key).
+    `people` answers whatever waits for a person. `tools` should be `async`: a thread takes real time. `files` are
+    the repository. `appends` and `awaits` count the places where a crash can be put, `effects` what the world was
+    asked, by (position, fingerprint or key).
     """
 
     def __init__(
@@ -181,6 +186,8 @@ class Simulation:
         latency_us: tuple[int, int] = (1_000, 50_000),
         commit_us: int = 500,
         run_id: str = "sim",
+        plans: PlanReader | None = None,
+        people: Callable[[Call], AnswerCall] | None = None,
     ) -> None:
         self.plan = plan
         self.run_id = RunId(run_id)
@@ -197,6 +204,8 @@ class Simulation:
         self._max_parallel = max_parallel
         self.journal = _Journal(self.clock, self._faults.journal, commit_us)
         self.artifacts = InMemoryArtifactStore()
+        self._plans = plans
+        self._people = people
         self._engines = 0
 
     # --- what a test does -------------------------------------------------------------------------------------
@@ -250,6 +259,7 @@ class Simulation:
             workspace=self._workspace,
             clock=self.clock,
             programs=self.functions,
+            plans=self._plans,
             max_parallel=self._max_parallel,
             worker=f"engine{self._engines}",
             inbox_poll_us=None,
@@ -308,15 +318,26 @@ class Simulation:
 
     async def _execute(self, engine: PlanExecutionEngine) -> ExecutionState:
         tree = await self.repository(engine)
-        return await engine.execute(
+        state = await engine.execute(
             self.plan, tree, self.run_id, inputs=self._inputs, agents=self.agents, seed=f"seed {self._seed}"
         )
+        return await self._answer(engine, state)
+
+    async def _answer(self, engine: PlanExecutionEngine, state: ExecutionState) -> ExecutionState:
+        """Let people answer whatever the run waits for, until it has ended."""
+        while self._people is not None and not state.ended and state.people:
+            for call in sorted((c for c in state.calls.values() if c.asks_person), key=lambda c: c.position):
+                # A process that died may have left the answer in the inbox already.
+                with contextlib.suppress(RefusedRequestError):
+                    await engine.request(self.run_id, self._people(call))
+            state = await engine.resume(self.run_id)
+        return state
 
     async def _resume(self, engine: PlanExecutionEngine, options: Mapping[str, Any]) -> ExecutionState:
         if not any(entry.run == self.run_id for entry in await self.journal.runs()):
             return await self._execute(engine)
         state = await load_state(self.journal, engine.contents, self.run_id)
-        return state if state.ended else await engine.resume(self.run_id, **options)
+        return state if state.ended else await self._answer(engine, await engine.resume(self.run_id, **options))
 
     def _crash(
         self, point: str, number: int, work: Callable[[PlanExecutionEngine], Coroutine[Any, Any, ExecutionState]]
