@@ -13,6 +13,7 @@ import pytest
 
 from tenuto.adapters.stores.memory import InMemoryJournal
 from tenuto.adapters.stores.memory_artifacts import InMemoryArtifactStore
+from tenuto.app.bundles import export_run, import_bundle
 from tenuto.core.events.run import RunEnded
 from tenuto.core.ids import Digest, RunId
 from tenuto.core.records import GENESIS, decode
@@ -95,3 +96,18 @@ def test_the_fold_does_not_depend_on_the_hash_seed(seed: str) -> None:
     )
     assert here.stdout == again.stdout
     assert len(here.stdout.splitlines()) == len(FILES)
+
+
+BUNDLES = sorted(HERE.glob("v*/*.tenuto"))
+
+
+@pytest.mark.parametrize("path", BUNDLES, ids=lambda path: f"{path.parent.name}/{path.name}")
+async def test_a_bundle_of_every_format_is_read_and_written_again(path: Path, tmp_path: Path) -> None:
+    """The one of format 1 is a run of `tests/app/test_bundles.py` (`simulation`), exported."""
+    journal, artifacts = InMemoryJournal(ManualClock()), InMemoryArtifactStore()
+    found = await import_bundle(journal, artifacts, path)
+    contents = Contents(journal, artifacts)
+    assert found.status == "ok"
+    assert (await replay(journal, contents, found.run)).identical
+    await export_run(journal, contents, found.run, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()  # noqa: ASYNC240 - nothing else runs

@@ -16,6 +16,8 @@ from tenuto.core.agents import AgentSpec
 from tenuto.core.plan import Plan, PlanWork, PromptWork, RunWork, UsesWork, Work, every_step
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.errors import SandboxUnavailableError, StorageError, UsageError
+from tenuto.ports.artifacts import ArtifactStore
+from tenuto.ports.journal import Journal
 from tenuto.runtime.contents import Contents
 
 if TYPE_CHECKING:
@@ -42,8 +44,8 @@ class Store:
     """What lies in `.tenuto`: the journals, the artifacts, one view of the bodies of both, and what may not enter."""
 
     path: Path
-    journal: SqliteJournal
-    artifacts: FileArtifactStore
+    journal: Journal
+    artifacts: ArtifactStore
     contents: Contents
     redactor: Redactor = NOTHING_SECRET
 

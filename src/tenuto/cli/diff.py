@@ -54,9 +54,9 @@ def command(a: str, b: str, store: str | None, as_json: bool) -> None:
 
 def _lines(found: Differing, width: int | None) -> Iterator[Line]:
     from tenuto.app.nouns import counted
+    from tenuto.app.structures import structural_diff
     from tenuto.cli.amounts import shown_spending
     from tenuto.cli.screen import plain
-    from tenuto.cli.structures import structural_diff
     from tenuto.cli.table import styled_table
 
     if found.same:

@@ -12,7 +12,6 @@ from tenuto.app.nouns import counted
 from tenuto.cli.completing import complete_runs
 from tenuto.cli.options import examples, settings_for, shared_options, with_store
 from tenuto.cli.output import print_json, say
-from tenuto.cli.structures import structural_diff
 from tenuto.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -120,10 +119,11 @@ def _object(report: ReplayReport) -> dict[str, Any]:
 
 def _show(report: ReplayReport, against: str | None) -> None:
     if report.divergence is not None:
+        from tenuto.app.divergences import difference_lines
         from tenuto.cli.screen import plain, screen_of
 
         screen = screen_of(settings_for().variables)
-        screen.show(plain(line, _style(line)) for line in _difference(report.divergence))
+        screen.show(plain(line, _style(line)) for line in difference_lines(report.divergence))
         return
     same = "identical" if against is None else f"what {against} holds now would do the same"
     say(f"{same}: {report.run}, {counted(report.events, 'record')}, journal {report.journal_digest}")
@@ -136,19 +136,3 @@ def _style(line: str) -> str:
     if line.startswith(("  ---", "  +++")):
         return "dim"
     return {"  +": "good", "  -": "bad", "  @": "busy"}.get(line[:3], "")
-
-
-def _telling(side: dict[str, Any]) -> dict[str, Any]:
-    """Without the digests that only follow from what people can read."""
-    return {name: value for name, value in side.items() if len(side) < 3 or name not in ("fingerprint", "parts")}
-
-
-def _difference(divergence: Divergence) -> list[str]:
-    """The first difference: where, what, recorded against current."""
-    place = f"{divergence.where}: " if divergence.where else ""
-    about = ""
-    if divergence.call or divergence.step:
-        about = f", call {divergence.call}" if divergence.call else f", step {divergence.step}"
-    lines = [f"diverged at record {divergence.seq}{about}", f"  {place}{divergence.what}"]
-    sides = [_telling(side) if side else None for side in (divergence.recorded, divergence.current)]
-    return lines + [f"  {line}" for line in structural_diff(sides[0], sides[1], "recorded", "current")]

@@ -296,6 +296,11 @@ class Simulation:
         with asyncio.Runner(loop_factory=simulated_loop(self.clock)) as runner:
             return runner.run(read())
 
+    def state(self) -> ExecutionState:
+        """What the journal folds to."""
+        with asyncio.Runner(loop_factory=simulated_loop(self.clock)) as runner:
+            return runner.run(load_state(self.journal, Contents(self.journal, self.artifacts), self.run_id))
+
     def events(self) -> list[Event]:
         """The events of all records; large bodies are not at hand."""
         return [decode(record.body).event for record in self.records()]
