@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tests.cli.conftest import Tenuto
+Tenuto = Callable[..., Any]
 
 PLAN = "tenuto: 1\nsteps:\n  a: { uses: 'python:checked_work:go' }\n"
 CODE = """\

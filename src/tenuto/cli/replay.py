@@ -114,6 +114,7 @@ def _object(report: ReplayReport) -> dict[str, Any]:
         "events": report.events,
         "journal_digest": report.journal_digest,
         "divergence": _divergence(report.divergence),
+        "unchecked_because": list(report.unchecked_because),
     }
 
 
@@ -127,8 +128,8 @@ def _show(report: ReplayReport, against: str | None) -> None:
         return
     same = "identical" if against is None else f"what {against} holds now would do the same"
     say(f"{same}: {report.run}, {counted(report.events, 'record')}, journal {report.journal_digest}")
-    if report.unchecked:
-        say(f"not checked, because their code is not here: {', '.join(report.unchecked)}")
+    for line in report.unchecked_because:
+        say(f"not checked: {line}")
 
 
 def _style(line: str) -> str:

@@ -32,7 +32,7 @@ from tenuto.ports.programs import ProgramSource
 from tenuto.runtime.contents import Contents
 from tenuto.runtime.loading import checked, collector_paused, load_spec
 from tenuto.runtime.programs import RunningProgram
-from tenuto.runtime.rerun import program_inputs
+from tenuto.runtime.rerun import changed_code, program_inputs
 
 __all__ = ["Divergence", "ReplayReport", "VerifyReport", "replay", "replay_against", "verify"]
 
@@ -53,7 +53,10 @@ class Divergence(NamedTuple):
 
 
 class ReplayReport(NamedTuple):
-    """`unchecked` names the steps whose Python program could not be run again; the rest was compared in full."""
+    """`unchecked` names the steps whose Python program could not be run again; the rest was compared in full.
+
+    `unchecked_because` has a line for each of them: what is not as recorded, and where.
+    """
 
     run: RunId
     identical: bool
@@ -61,6 +64,7 @@ class ReplayReport(NamedTuple):
     events: int
     journal_digest: Digest
     divergence: Divergence | None
+    unchecked_because: tuple[str, ...] = ()
 
 
 class VerifyReport(NamedTuple):
@@ -151,7 +155,7 @@ class _Replay:
         self._next = 0
         self._prev = GENESIS
         self._programs: dict[StepPath, RunningProgram | None] = {}
-        self._unchecked: dict[str, None] = {}
+        self._unchecked: dict[str, str] = {}
         self.state: ExecutionState = start(spec)
 
     async def report(self) -> ReplayReport:
@@ -166,8 +170,15 @@ class _Replay:
             for program in self._programs.values():
                 if program is not None:
                     program.close()
-        unchecked = tuple(self._unchecked)
-        return ReplayReport(self._run, divergence is None, unchecked, self._next, self._rows[-1].hash, divergence)
+        return ReplayReport(
+            self._run,
+            divergence is None,
+            tuple(self._unchecked),
+            self._next,
+            self._rows[-1].hash,
+            divergence,
+            tuple(self._unchecked.values()),
+        )
 
     async def _read(self) -> Record:
         """The next record, chain checked, its bodies filled in."""
@@ -277,12 +288,17 @@ class _Replay:
     def _load(self, path: StepPath) -> RunningProgram | None:
         step = self.state.steps[path]
         spec = self.state.spec_of(step)
+        target, recorded = spec.step(step.name).target, spec.lock.code.get(step.name)
+        if self._source is None:
+            self._unchecked[step.name] = f"step {step.name}: nothing was given to find {target} by"
+            return None
         try:
-            program = None if self._source is None else self._source.load(spec.step(step.name).target)
-        except UsageError:
-            program = None
-        if program is None or (program.code != spec.lock.code.get(step.name) and not self._against):
-            self._unchecked[step.name] = None
+            program = self._source.load(target)
+        except UsageError as error:
+            self._unchecked[step.name] = f"step {step.name}: {error}"
+            return None
+        if program.code != recorded and not self._against:
+            self._unchecked[step.name] = f"{program.where}: {changed_code(step.name, target, program, recorded)}"
             return None
         return RunningProgram(
             program,

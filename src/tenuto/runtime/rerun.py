@@ -7,16 +7,19 @@ same order it must ask the same, else its code (or something it imports) has cha
 from __future__ import annotations
 
 from tenuto.core.advances import advance_digest, said
-from tenuto.core.ids import StepPath
+from tenuto.core.ids import Digest, StepPath
+from tenuto.core.plan import UsesWork, every_step
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.core.scope import step_scope
 from tenuto.core.state import ExecutionState, ProgramFrame, StepState
 from tenuto.errors import DivergedError, UsageError
-from tenuto.ports.programs import ProgramSource
+from tenuto.ports.programs import Program, ProgramSource
 from tenuto.runtime.context import Inputs
 from tenuto.runtime.programs import RunningProgram
 
-__all__ = ["program_inputs", "rerun_programs"]
+__all__ = ["changed_code", "program_inputs", "rerun_programs"]
+
+_PUT_BACK = "something it imports has changed; put it back, or start a new run"
 
 
 def program_inputs(state: ExecutionState, step: StepState) -> Inputs:
@@ -33,7 +36,13 @@ def program_inputs(state: ExecutionState, step: StepState) -> Inputs:
 def rerun_programs(
     state: ExecutionState, source: ProgramSource | None, redactor: Redactor = NOTHING_SECRET
 ) -> dict[StepPath, RunningProgram]:
-    """The programs of all unfinished steps, brought to where they stood. Nothing is recorded."""
+    """The programs of all unfinished steps, brought to where they stood. Nothing is recorded.
+
+    DivergedError where the code of a step that has not ended is another than the lock's, begun or not.
+    """
+    for name, part in every_step(state.spec.plan):
+        if source is not None and isinstance(part.work, UsesWork) and not _is_over(state, name):
+            _require_same(name, part.work.target, source.load(part.work.target), state.spec.lock.code.get(name))
     programs: dict[StepPath, RunningProgram] = {}
     for step in state.steps.values():
         if isinstance(step.frame, ProgramFrame) and not step.ended:
@@ -48,12 +57,7 @@ def _rerun(
     if source is None:
         raise UsageError(f"this engine was given no source of programs for {spec.target}")
     program = source.load(spec.target)
-    if program.code != state.spec_of(step).lock.code.get(step.name):
-        raise DivergedError(
-            f"the code of {spec.target} has changed since the run started",
-            where=program.where,
-            fix="put the old code back to resume, or start a new run",
-        )
+    _require_same(step.path, spec.target, program, state.spec_of(step).lock.code.get(step.name))
     running = RunningProgram(
         program,
         path=step.path,
@@ -67,15 +71,40 @@ def _rerun(
     now = [a for a in advances if said(a)]
     for number, (digest, advance) in enumerate(zip(frame.advances, now, strict=False)):
         if advance_digest(redactor.event(advance)) != digest:
+            raised = "" if advance.raised is None else f": it raises {advance.raised.message}"
             raise DivergedError(
-                f"step {step.path} asks something else than it did (its advance {number})",
+                f"step {step.path} ({spec.target}) asks something else than it did (its advance {number}){raised}",
                 where=advance.at or program.where,
-                fix="something it imports has changed; put it back, or start a new run",
+                fix=_PUT_BACK,
             )
     if len(now) != len(frame.advances):
+        how = "more" if len(now) > len(frame.advances) else "less"
         raise DivergedError(
-            f"step {step.path} asks {'more' if len(now) > len(frame.advances) else 'less'} often than it did",
-            where=program.where,
-            fix="something it imports has changed; put it back, or start a new run",
+            f"step {step.path} ({spec.target}) asks {how} often than it did", where=program.where, fix=_PUT_BACK
         )
     return running
+
+
+def changed_code(step: str, target: str, program: Program, recorded: Digest | None) -> str:
+    """One line on a step whose code is not the recorded one."""
+    known = "none" if recorded is None else recorded[:12]
+    return (
+        f"the code of step {step} ({target}) has changed since the run started: "
+        f"recorded {known}, now {program.code[:12]}"
+    )
+
+
+def _require_same(step: str, target: str, program: Program, recorded: Digest | None) -> None:
+    if program.code != recorded:
+        raise DivergedError(
+            changed_code(step, target, program, recorded),
+            where=program.where,
+            fix="put the old code back to resume, or start a new run",
+        )
+
+
+def _is_over(state: ExecutionState, name: str) -> bool:
+    """Whether a step of the plan, or one that it is within, has ended."""
+    parts = name.split("/")
+    within = (state.steps.get(StepPath("/".join(parts[:n]))) for n in range(1, len(parts) + 1))
+    return any(step is not None and step.ended for step in within)
