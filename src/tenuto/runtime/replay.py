@@ -290,7 +290,7 @@ class _Replay:
         spec = self.state.spec_of(step)
         target, recorded = spec.step(step.name).target, spec.lock.code.get(step.name)
         if self._source is None:
-            self._unchecked[step.name] = f"step {step.name}: nothing was given to find {target} by"
+            self._unchecked[step.name] = f"step {step.name}: there is nowhere to look for {target}"
             return None
         try:
             program = self._source.load(target)
