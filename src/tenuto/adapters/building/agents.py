@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, Unpack, overload
 
 from tenuto.adapters.building.values import Duration, Names, milliseconds, names, output_schema
-from tenuto.adapters.tools.functions import FunctionTool
 from tenuto.adapters.tools.signatures import signature_of
 from tenuto.core.agents import AgentSpec, Capability
 from tenuto.core.budget import Limits
 from tenuto.core.ids import valid_name
 from tenuto.core.policies import OnError, Retry
 from tenuto.errors import UsageError
+from tenuto.ports.tools import Tool
 
 __all__ = ["AgentOptions", "agent", "capability"]
 
-Tools = Iterable[str | FunctionTool]
+Tools = Iterable[str | Tool]
 
 
 class AgentOptions(TypedDict, total=False):
