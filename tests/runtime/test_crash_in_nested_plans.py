@@ -9,6 +9,7 @@ import pytest
 from tenuto.core.content import Content
 from tenuto.core.events.call import ModelReplied, ToolReturned
 from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
+from tenuto.core.ids import StepPath
 from tenuto.core.plan import ApprovalWork, Defaults, Plan, PlanWork, Repeat, Step, WaitWork
 from tenuto.core.requests import AnswerCall
 from tenuto.core.state import Call
@@ -129,3 +130,23 @@ def approved_tools(sim: Simulation) -> int:
 @pytest.mark.parametrize("after", [False, True])
 def test_one_kill_anywhere(*, after: bool) -> None:
     assert kill_everywhere(after=after) > 40
+
+
+def test_a_question_whose_time_is_over_ends_when_the_run_is_resumed() -> None:
+    ask = Step(name="ask", on_error="continue", work=ApprovalWork(ask="Go?", expires_ms=60_000))
+    sim = Simulation(plan(ask))
+    assert sim.run().people == 1
+    assert sim.resume().people == 1, "its time is not over"
+    sim.clock.advance_us(60_000_000)
+    ended = sim.resume()
+    error = ended.steps[StepPath("ask")].error
+    assert (ended.status, error and error.kind) == ("ok", "expired")
+
+
+def test_an_answer_in_time_holds_though_the_run_is_resumed_late() -> None:
+    ask = Step(name="ask", work=ApprovalWork(ask="Go?", expires_ms=60_000))
+    sim = Simulation(plan(ask))
+    (call,) = sim.run().calls.values()
+    sim.play(lambda engine: engine.request("sim", answer(call)))
+    sim.clock.advance_us(60_000_000)
+    assert sim.resume().status == "ok"

@@ -169,8 +169,13 @@ class RunDriver:
             await self._journal.put_snapshot(self._fence, StoredSnapshot(self.state.seq, self.state.head, body))
 
     def _waits_for_people(self) -> bool:
-        """Nothing moves by itself any more: a waiting run needs no process, not even to see a time run out."""
-        return waits_for_people(self.state) and all(name.startswith("timer:") for name in self._tasks)
+        """Nothing moves by itself any more: a waiting run needs no process, not even to see a time run out.
+
+        A time that is over already still ends its question."""
+        if not waits_for_people(self.state) or not all(name.startswith("timer:") for name in self._tasks):
+            return False
+        now = self._wall_zero + self._clock.monotonic_us()
+        return all(due_us > now for due_us in self.state.timers.values())
 
     async def _turns(self, inputs: Sequence[Input]) -> None:
         """Take all inputs, each with what follows, and commit them together."""
@@ -391,8 +396,9 @@ def _bodies_of(turns: Sequence[Turn]) -> list[tuple[Digest, bytes]]:
 
 def _path_of(task_name: str) -> str:
     """The step of a call's or a try's task; a timer between attempts is named `path/attempt`."""
-    name = task_name.removeprefix("timer:")
-    return name.rpartition("/")[0] if name.count("/") < 2 else name.rsplit("/", 2)[0]
+    path = task_name.removeprefix("timer:").rpartition("/")[0]
+    step, _, attempt = path.rpartition("/")
+    return step if attempt.isdigit() else path
 
 
 def _stale(state: ExecutionState, event: Input) -> bool:
