@@ -42,7 +42,7 @@ __all__ = ["answer_call", "cancel_run", "pause_run", "read_json", "resolve_call"
 
 POLL_S = 0.1
 NOTE_MAX = 4_000
-"""Characters of the longest note."""
+"""Characters of the longest note or reason."""
 RESULT_BYTES_MAX = 4 << 20
 
 
@@ -50,7 +50,7 @@ async def cancel_run(store: Store, given: str, *, reason: str = "", who: str = "
     """Cancel a run and wait until it has ended. RefusedRequestError where it had ended already."""
     run = await _own_run(store, given)
     state = await load_state(store.journal, store.contents, run)
-    request = store.redactor.event(CancelRun(reason=reason, who=who))
+    request = store.redactor.event(CancelRun(reason=clean(reason[:NOTE_MAX]), who=clean(who)))
     asked_at_us = SystemClock().now_us()
     refusal = admit(state, request, asked_at_us=asked_at_us)
     if isinstance(refusal, Refusal):
@@ -113,7 +113,7 @@ async def resolve_call(
     run = await _own_run(store, given)
     state = await load_state(store.journal, store.contents, run)
     position = _position(state, call)
-    request = store.redactor.event(ResolveCall(call=position, done=done, result=result, who=who))
+    request = store.redactor.event(ResolveCall(call=position, done=done, result=result, who=clean(who)))
     found = state.calls.get(position)
     # A call that was open when the engine died is in doubt as soon as the run is resumed: the answer waits for it.
     lost = found is not None and found.status == "open" and found.effect in ("once", "idempotent")
@@ -146,7 +146,7 @@ async def answer_call(
     state = await load_state(store.journal, store.contents, run)
     position = _only_asked(state) if call is None else _position(state, call)
     request = store.redactor.event(
-        AnswerCall(approved=approved, call=position, details=details, note=note[:NOTE_MAX], who=who)
+        AnswerCall(approved=approved, call=position, details=details, note=clean(note[:NOTE_MAX]), who=clean(who))
     )
     refusal = admit(state, request, asked_at_us=SystemClock().now_us())
     if isinstance(refusal, Refusal):
@@ -184,7 +184,7 @@ async def pause_run(store: Store, given: str, *, who: str = "") -> ShownRun:
     """
     run = await _own_run(store, given)
     state = await load_state(store.journal, store.contents, run)
-    request = store.redactor.event(PauseRun(who=who))
+    request = store.redactor.event(PauseRun(who=clean(who)))
     refusal = admit(state, request, asked_at_us=SystemClock().now_us())
     if isinstance(refusal, Refusal):
         raise RefusedRequestError(refusal.why, where=f"run {run}", fix=f"see `tenuto show {run}`")
