@@ -31,6 +31,7 @@ def test_every_setting_has_its_value_and_its_origin(tenuto: Tenuto, configured: 
         "openai_base_url": ("https://***@example.com/v1", "OPENAI_BASE_URL"),
         "sandbox": ("sandlock", f"{configured}/pyproject.toml:3"),
         "store": (str(configured / "elsewhere"), "flag"),
+        "strict": (False, "default"),
     }
     assert found["secrets"] == [
         {"name": "OPENAI_API_KEY", "source": "variable OPENAI_API_KEY", "usable": True},

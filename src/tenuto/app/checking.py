@@ -19,8 +19,10 @@ from tenuto.app.providers import model_directory
 from tenuto.core.agent_work import MODEL_DEFAULT
 from tenuto.core.ids import Digest
 from tenuto.core.models import ModelProfile
+from tenuto.core.pinning import dropped_by, unpinned_models
 from tenuto.core.plan import Lock, Registry, every_step
 from tenuto.core.pricing import unknown_prices
+from tenuto.core.report import worst_grade
 from tenuto.core.spec import RunSpec
 from tenuto.errors import InvalidPlanError, UsageError
 
@@ -74,12 +76,15 @@ class CheckedPlan:
                 {
                     "name": name,
                     "grade": profile.grade,
+                    "profile": profile.entry,
+                    "drops": list(dropped_by(profile)),
                     "verified": profile.verified,
                     "source": profile.source,
                     "price": None if profile.price is None else msgspec.to_builtins(profile.price),
                 }
                 for name, profile in self.profiles.items()
             ],
+            "grade": worst_grade(self.profiles.values()),
             "forecast": msgspec.to_builtins(self.forecast),
             "lock": str(self.lock) if (moved := self.moved) is not None else None,
             "moved": msgspec.to_builtins(moved or []),
@@ -90,7 +95,7 @@ class CheckedPlan:
         """What it is and how it is run, as people read it."""
         plan = self.ready.plan
         needed = [name for name, spec in plan.inputs.items() if spec.default is None]
-        models = ", ".join(f"{name} ({profile.grade})" for name, profile in self.profiles.items())
+        models = ", ".join(f"{name} ({_told(profile)})" for name, profile in self.profiles.items())
         lines = [
             f"ok: {self.path}: {plan.name}, {counted(len(plan.steps), 'step')}, "
             f"{counted(len(self.ready.agents), 'agent')}, models {models}"
@@ -139,8 +144,12 @@ async def check_plan(settings: Settings, path: Path, repository: Path, *, strict
             problems.append(_problem(ready, part, error))
     profiles = dict(sorted(profiles.items()))
     registry = Registry(agents=dict(ready.agents), tools={spec.name: spec for spec in ready.tools.specs()})
-    spec = RunSpec(ready.plan, registry, Lock(code=code, model=settings.model, profiles=profiles))
+    spec = RunSpec(
+        ready.plan, registry, Lock(code=code, model=settings.model, profiles=profiles, strict=settings.strict)
+    )
     problems.extend(_problem(ready, "budget", refusal) for refusal in unknown_prices(spec, profiles))
+    if settings.strict:
+        problems.extend(_problem(ready, "", refusal) for refusal in unpinned_models(profiles))
     if problems:
         first = problems[0]
         raise InvalidPlanError(first.what, where=first.where, fix=first.fix, others=problems[1:])
@@ -155,6 +164,12 @@ def _models(ready: ReadyPlan, override: str | None) -> dict[str, str]:
     named |= {f"agents.{name}.model": agent.model for name, agent in ready.agents.items()}
     named["defaults.model"] = ready.plan.defaults.model or MODEL_DEFAULT
     return {part: name for name, part in {name: part for part, name in named.items() if name}.items()}
+
+
+def _told(profile: ModelProfile) -> str:
+    """A model's grade, and what is not sent to it."""
+    dropped = dropped_by(profile)
+    return profile.grade + (f", drops {', '.join(dropped)}" if dropped else "")
 
 
 def _problem(ready: ReadyPlan, part: str, error: UsageError) -> InvalidPlanError:

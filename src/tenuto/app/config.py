@@ -31,14 +31,17 @@ KEYS: dict[str, type] = {
     "openai_base_url": str,
     "sandbox": str,
     "store": str,
+    "strict": bool,
 }
 """What can be set, in every place alike; in the environment as `TENUTO_MAX_PARALLEL` and so on."""
-TABLES = ("prices", "providers", "secrets", "secret_patterns")
+TABLES = ("prices", "profiles", "providers", "secrets", "secret_patterns")
 """What is set in files only, as tables; entries of several files are taken together, by name."""
 SANDBOXES = ("bubblewrap", "sandlock", "none")
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 _OTHER_VARIABLES = {"openai_base_url": ("OPENAI_BASE_URL",)}
 """Variables of others that set something too, after our own."""
+_SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+"""How variables say yes and no."""
 _MARKS = (".tenuto", ".git", "tenuto.toml")
 
 
@@ -54,12 +57,14 @@ class Settings:
     openai_base_url: str = OPENAI_BASE_URL
     origins: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Price] = field(default_factory=dict)
+    profiles: Mapping[str, str] = field(default_factory=dict)
     providers: Mapping[str, ProviderLimits] = field(default_factory=dict)
     root: Path
     sandbox: str | None = None
     secret_patterns: Mapping[str, Pattern] = field(default_factory=dict)
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     store: Path
+    strict: bool = False
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -168,6 +173,10 @@ def _checked(key: str, value: Any, origin: str) -> Any:
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10_000:
             raise UsageError("this has to be a whole number from 1 to 10000", where=where, fix="write one such as 4")
+    elif KEYS[key] is bool:
+        value = _SWITCHES.get(value.strip().lower(), value) if isinstance(value, str) else value
+        if not isinstance(value, bool):
+            raise UsageError("this has to be true or false", where=where, fix="write true, or leave it out")
     elif not isinstance(value, str):
         raise UsageError("this has to be text", where=where, fix="put it between quotes")
     if key == "sandbox" and value not in SANDBOXES:
@@ -188,10 +197,10 @@ def _add_table(held: dict[str, Any], key: str, value: Any, origin: str) -> None:
 
 def _entry_reader(key: str) -> Callable[[str, Any, str], Any]:
     """What reads an entry of a table; imported where a file has one."""
-    if key in ("prices", "providers"):
-        from tenuto.app.model_entries import read_price_entry, read_provider_entry
+    if key in ("prices", "profiles", "providers"):
+        from tenuto.app.model_entries import READERS
 
-        return read_price_entry if key == "prices" else read_provider_entry
+        return READERS[key]
     from tenuto.app.secret_entries import read_pattern_entry, read_secret_entry
 
     return read_secret_entry if key == "secrets" else read_pattern_entry

@@ -19,7 +19,7 @@ class Configured(msgspec.Struct, frozen=True, kw_only=True):
     """A setting. `origin`: `flag`, a variable, `FILE:LINE`, or `default`; `value` is null where nothing is set."""
 
     key: str
-    value: str | int | None
+    value: str | int | bool | None
     origin: str
 
 
@@ -39,7 +39,7 @@ def configured(settings: Settings) -> list[Configured]:
     ]
 
 
-def _shown(value: Any) -> str | int | None:
+def _shown(value: Any) -> str | int | bool | None:
     """A value without the user and password that a URL may carry."""
     if value is None or isinstance(value, int):
         return value

@@ -128,6 +128,7 @@ async def start_ready(
             seed=options.seed,
             max_parallel=settings.max_parallel,
             commit=commit,
+            strict=settings.strict,
         )
     finally:
         await engine.close()

@@ -86,7 +86,9 @@ def _steps(spec: RunSpec, prefix: str = "") -> Iterator[tuple[str, RunSpec, Step
 def _model(profile: Any) -> dict[str, Any]:
     fields = msgspec.to_builtins(profile)
     price = fields.get("price")
-    shown = {name: fields[name] for name in ("grade", "source", "date", "context_tokens") if fields.get(name)}
+    shown = {
+        name: fields[name] for name in ("grade", "entry", "source", "date", "context_tokens") if fields.get(name)
+    }
     return {**shown, "price": price, "digest": digest(_encode(profile))}
 
 

@@ -1,4 +1,4 @@
-"""How the configuration declares prices of models, and how fast providers may be asked."""
+"""How the configuration declares prices and profiles of models, and how fast providers may be asked."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from tenuto.core.problems import did_you_mean, shorten
 from tenuto.errors import UsageError
 from tenuto.runtime.pacing import ProviderLimits
 
-__all__ = ["PRICE_KEYS", "PROVIDER_KEYS", "read_price_entry", "read_provider_entry"]
+__all__ = ["PRICE_KEYS", "PROVIDER_KEYS", "READERS", "read_price_entry", "read_profile_entry", "read_provider_entry"]
 
 PRICE_KEYS = ("input", "output", "source", "date")
 PROVIDER_KEYS = ("at_once", "failures_max", "requests_per_minute", "tokens_per_minute")
+PROFILED = ("openai", "openai-responses")
+"""The providers behind which any server may be."""
 _DOLLARS_MAX = 1_000_000
 _COUNT_MAX = 1_000_000_000
 _MONEY = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?\Z")
@@ -59,6 +61,17 @@ def _micros(value: Any, key: str, where: str) -> int:
     raise UsageError(f"{key} is no amount of dollars in quotes", where=where, fix=f"write {_PRICE}")
 
 
+def read_profile_entry(name: str, entry: Any, origin: str) -> str:
+    """One entry of the table `profiles`: the full name of a model, and what is known of it under which name."""
+    where = f"profile of {shorten(name)} ({origin})"
+    if name.partition(":")[0] not in PROFILED:
+        fix = 'write for example "openai:my-model" = "vllm"'
+        raise UsageError("only models of openai: and openai-responses: can be given a profile", where=where, fix=fix)
+    if not isinstance(entry, str):
+        raise UsageError("a profile is named by a text", where=where, fix='write for example "vllm"')
+    return entry
+
+
 def read_provider_entry(name: str, entry: Any, origin: str) -> ProviderLimits:
     """One entry of the table `providers`: whole numbers; `failures_max = 0` never lets a provider rest."""
     where = f"provider {shorten(name)} ({origin})"
@@ -72,6 +85,10 @@ def read_provider_entry(name: str, entry: Any, origin: str) -> ProviderLimits:
     if entry.get("failures_max") == 0:
         entry = {**entry, "failures_max": None}
     return ProviderLimits(**entry)
+
+
+READERS = {"prices": read_price_entry, "profiles": read_profile_entry, "providers": read_provider_entry}
+"""By table, what reads one of its entries."""
 
 
 def _require_table(entry: Any, keys: tuple[str, ...], where: str, example: str) -> None:

@@ -11,14 +11,16 @@ from tenuto.app.config import Settings
 from tenuto.app.driving import read_start
 from tenuto.app.finding import resolve_run
 from tenuto.app.plans import PLAN_PLACE, model_names, plan_directory, programs_of, ready_plan
-from tenuto.core.models import ModelProfile
+from tenuto.core.ids import RunId
+from tenuto.core.models import Grade, ModelProfile
 from tenuto.core.plan import Lock, Registry
+from tenuto.core.report import worst_grade
 from tenuto.core.spec import RunSpec
 from tenuto.errors import DamagedStoreError, UsageError
 from tenuto.runtime.imported import is_imported
 from tenuto.runtime.replay import ReplayReport, VerifyReport, replay, replay_against, verify
 
-__all__ = ["refuse_outside", "replay_run", "todays", "verify_run"]
+__all__ = ["grade_of_run", "refuse_outside", "replay_run", "todays", "verify_run"]
 
 
 async def replay_run(settings: Settings, store: Store, given: str, *, against: Path | None = None) -> ReplayReport:
@@ -47,6 +49,12 @@ def refuse_outside(recorded: RunSpec) -> None:
         raise UsageError("the run's plan was not inside its repository", where=str(place), fix="replay it as it is")
 
 
+async def grade_of_run(store: Store, run: RunId) -> Grade:
+    """How far the models of a run repeat themselves when they are asked; replay asks nobody."""
+    _, spec = await read_start(store, run)
+    return worst_grade(spec.lock.profiles.values())
+
+
 async def todays(settings: Settings, recorded: RunSpec, directory: Path) -> tuple[RunSpec, PythonPrograms]:
     """What the run's plan file and all it names come to in `directory`."""
     place = recorded.lock.places.get(PLAN_PLACE)
@@ -64,6 +72,7 @@ async def todays(settings: Settings, recorded: RunSpec, directory: Path) -> tupl
         places=dict(ready.places),
         profiles={name: known.get(name) or _profile(settings, name) for name in sorted(names)},
         sandbox=recorded.lock.sandbox,
+        strict=recorded.lock.strict,
     )
     tools = {spec.name: spec for spec in ready.tools.specs()}
     return RunSpec(ready.plan, Registry(agents=dict(ready.agents), tools=tools), lock), programs

@@ -133,6 +133,7 @@ def model_directory(
             clock=clock,
             certificates=settings.certificates,
             interface=interface,
+            profiles=settings.profiles,
             proxy=settings.proxy_for(settings.openai_base_url),
         )
 

@@ -12,11 +12,12 @@ import msgspec
 from tenuto.adapters.stores.heads import has_noted
 from tenuto.app.build import Store
 from tenuto.app.finding import resolve_run
-from tenuto.core.bodies import read_plan
+from tenuto.core.bodies import read_lock, read_plan
 from tenuto.core.events.run import RunEnded, RunExhausted, RunStarted
 from tenuto.core.ids import RunId
+from tenuto.core.models import Grade
 from tenuto.core.records import decode
-from tenuto.core.report import report, status_of
+from tenuto.core.report import report, status_of, worst_grade
 from tenuto.core.state import ExecutionState
 from tenuto.errors import DamagedStoreError, TenutoError
 from tenuto.ports.journal import RunEntry
@@ -39,6 +40,7 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     last_us: int
     records: int
     repository: str
+    grade: Grade | None = None
     damage: str = ""
 
 
@@ -108,7 +110,8 @@ async def _line(store: Store, entry: RunEntry) -> RunLine:
         raise DamagedStoreError(entry.damaged)
     first, last = decode(entry.first.body), decode(entry.last.body)
     assert isinstance(first.event, RunStarted)
-    plan = read_plan((await store.contents.get_many([first.event.plan]))[first.event.plan])
+    bodies = await store.contents.get_many([first.event.plan, first.event.lock])
+    plan, lock = read_plan(bodies[first.event.plan]), read_lock(bodies[first.event.lock])
     match last.event:
         case RunEnded(status=status):
             found: str = status
@@ -126,6 +129,7 @@ async def _line(store: Store, entry: RunEntry) -> RunLine:
         last_us=last.at,
         records=last.seq + 1,
         repository=first.event.repository,
+        grade=worst_grade(lock.profiles.values()),
     )
 
 

@@ -57,7 +57,12 @@ def show(origin: bool, store: str | None, as_json: bool) -> None:
 
 
 def _value(one: Configured) -> str:
-    return "-" if one.value is None else near(str(one.value))
+    return "-" if one.value is None else near(_text(one.value))
+
+
+def _text(value: object) -> str:
+    """A value as files have it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def near(place: str) -> str:
@@ -85,7 +90,7 @@ def get(key: str, store: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"key": key, "value": found[key].value, "origin": found[key].origin})
     else:
-        say("" if found[key].value is None else str(found[key].value))
+        say("" if found[key].value is None else _text(found[key].value))
 
 
 @command.command("path", short_help="The files that settings are read from.", epilog=examples("tenuto config path"))

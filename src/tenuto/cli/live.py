@@ -14,7 +14,7 @@ from tenuto.cli.output import printable
 from tenuto.cli.waiting import SIGNS, calls_by_step, doing, resting_line
 from tenuto.core.events.call import ModelCallFailed, ModelCallRequested, ModelReplied, ToolCallRequested
 from tenuto.core.events.step import StepStarted
-from tenuto.core.report import step_result
+from tenuto.core.report import grade, step_result
 from tenuto.core.state import ExecutionState, StepState
 from tenuto.runtime.live_text import LiveText
 from tenuto.runtime.pacing import ProviderRests
@@ -117,7 +117,11 @@ class LiveProgress:
         calls = calls_by_step(state)
         steps = sorted(state.steps.values(), key=lambda s: s.order)
         ended = sum(step.ended for step in steps)
-        footer = [f"{counted(len(steps), 'step')}, {ended} ended", *resting, *budget_lines(state)]
+        footer = [
+            f"{counted(len(steps), 'step')}, {ended} ended, grade {grade(state)}",
+            *resting,
+            *budget_lines(state),
+        ]
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         # The cursor's own line is left free: what is as high as the terminal cannot be drawn over.
         for step in _newsworthy(steps, calls, max(1, self._console.height - len(footer) - 1)):

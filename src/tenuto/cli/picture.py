@@ -70,7 +70,8 @@ def _header(seen: SeenRun) -> Iterator[tuple[str, str]]:
     took = shown_short_time((seen.now_us - seen.timeline.started_us) // 1000)
     yield "started", f"{shown_when(seen.timeline.started_us)}, {'took' if state.ended else 'at work for'} {took}"
     models = sorted(profile.name for profile in lock.profiles.values())
-    yield "models", f"{', '.join(models) or '-'}; grade {grade(state)}; seed {state.seed[:12]}"
+    strict = ", strict" if lock.strict else ""
+    yield "models", f"{', '.join(models) or '-'}; grade {grade(state)}{strict}; seed {state.seed[:12]}"
     yield "sandbox", lock.sandbox or "not needed"
     result = f"; result {state.result[:16]}" if state.result else ""
     yield "journal", f"{counted(state.seq + 1, 'record')}, head {state.head[:16]}{result}"

@@ -9,7 +9,7 @@ from tenuto.cli.output import tell
 from tenuto.cli.waiting import resting_line
 from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused, ModelCallFailed, ToolCallFailed
 from tenuto.core.events.program import TimerSet
-from tenuto.core.events.run import RunExhausted, RunResumed
+from tenuto.core.events.run import RunExhausted, RunResumed, RunStarted
 from tenuto.core.events.step import (
     AttemptFailed,
     StepCancelled,
@@ -20,6 +20,7 @@ from tenuto.core.events.step import (
     StepStarted,
 )
 from tenuto.core.ids import StepPath, child_path, member_path
+from tenuto.core.report import grade
 from tenuto.core.state import ROOT, ExecutionState
 from tenuto.runtime.live_text import LiveText
 from tenuto.runtime.pacing import ProviderRests
@@ -121,6 +122,9 @@ def make_progress(stream: TextIO, variables: Mapping[str, str], *, quiet: bool) 
 def _line(published: Published) -> str:
     event = published.event
     match event:
+        case RunStarted():
+            models = ", ".join(sorted(published.state.spec.lock.profiles))
+            return f"grade      {grade(published.state)}: {models}"
         case StepStarted(attempt=attempt, path=path):
             return f"started    {path}" + (f" (attempt {attempt})" if attempt > 1 else "")
         case StepExpanded(path=path, keys=keys):
@@ -142,7 +146,7 @@ def _line(published: Published) -> str:
         case CallRefused(call=call):
             return f"refused    {call}: nothing is left to pay it"
         case RunResumed():
-            return f"resumed    at record {published.seq}"
+            return f"resumed    at record {published.seq}, grade {grade(published.state)}"
         case RunExhausted(why=why):
             return f"exhausted  the {why} is used up"
         case _:

@@ -17,6 +17,7 @@ from tenuto.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from tenuto.app.build import Store
     from tenuto.app.upgrading import Upgrade
+    from tenuto.core.models import Grade
     from tenuto.runtime.replay import Divergence, ReplayReport
 
 __all__ = ["command"]
@@ -55,17 +56,18 @@ def command(run: str | None, against: str | None, folder: str | None, store: str
     if run is None:
         return _replay_all(Path(folder or ""), today, as_json=as_json)
 
-    async def work(opened: Store) -> ReplayReport:
-        from tenuto.app.proofs import replay_run
+    async def work(opened: Store) -> tuple[ReplayReport, Grade]:
+        from tenuto.app.proofs import grade_of_run, replay_run
 
         settings = settings_for(store=store)
-        return await replay_run(settings, opened, run, against=today)
+        report = await replay_run(settings, opened, run, against=today)
+        return report, await grade_of_run(opened, report.run)
 
-    report = with_store(store, work)
+    report, grade = with_store(store, work)
     if as_json:
-        print_json(_object(report))
+        print_json({**_object(report), "grade": grade})
     else:
-        _show(report, against)
+        _show(report, against, grade)
     return int(ExitCode.OK if report.identical else ExitCode.DIVERGED)
 
 
@@ -118,7 +120,7 @@ def _object(report: ReplayReport) -> dict[str, Any]:
     }
 
 
-def _show(report: ReplayReport, against: str | None) -> None:
+def _show(report: ReplayReport, against: str | None, grade: Grade) -> None:
     if report.divergence is not None:
         from tenuto.app.divergences import difference_lines
         from tenuto.cli.screen import plain, screen_of
@@ -127,7 +129,8 @@ def _show(report: ReplayReport, against: str | None) -> None:
         screen.show(plain(line, _style(line)) for line in difference_lines(report.divergence))
         return
     same = "identical" if against is None else f"what {against} holds now would do the same"
-    say(f"{same}: {report.run}, {counted(report.events, 'record')}, journal {report.journal_digest}")
+    live = "" if grade == "exact" else f"; its models are {grade}"
+    say(f"{same}: {report.run}, {counted(report.events, 'record')}, journal {report.journal_digest}{live}")
     for line in report.unchecked_because:
         say(f"not checked: {line}")
 

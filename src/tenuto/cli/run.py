@@ -28,6 +28,7 @@ __all__ = ["command"]
 @click.option("--model", metavar="NAME", help="Use this model for everything: mock:, local:, openai:NAME.")
 @click.option("--max-parallel", type=click.IntRange(1, 10_000), metavar="N", help="At most N calls at once.")
 @click.option("--seed", metavar="S", help="The run's seed (default: from its id).")
+@click.option("--strict", is_flag=True, help="Refuse a model that would drop temperature, top_p or seed.")
 @click.option("--no-sandbox", is_flag=True, help="Run commands unconfined; this is written into the record.")
 @shared_options()
 def command(
@@ -38,6 +39,7 @@ def command(
     model: str | None,
     max_parallel: int | None,
     seed: str | None,
+    strict: bool,
     no_sandbox: bool,
     store: str | None,
     as_json: bool,
@@ -48,7 +50,12 @@ def command(
     from tenuto.cli.driving import drive_command
 
     settings = settings_for(
-        repo, store=store, model=model, max_parallel=max_parallel, sandbox="none" if no_sandbox else None
+        repo,
+        store=store,
+        model=model,
+        max_parallel=max_parallel,
+        sandbox="none" if no_sandbox else None,
+        strict=strict or None,
     )
     options = RunOptions(
         plan=Path(plan), repository=Path(repo), run=run_id, inputs=dict(read_inputs(inputs)), seed=seed

@@ -23,8 +23,8 @@ __all__ = [
 ]
 
 Grade = Literal["exact", "pinned", "best effort", "opaque"]
-"""How far equal requests give equal answers: bit-stable by construction, seed accepted and fingerprint served,
-seed accepted, nothing known."""
+"""How far equal requests give equal answers, the best first: bit-stable by construction, and tried; promised by its
+maker for one build of the server; a seed is taken, which helps; nothing is known."""
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -98,11 +98,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What the provider says it served."""
+    """What the provider says it served. `sdk`: the library that asked, with its version, where one did."""
 
     api_version: str | None = None
     model: str | None = None
     request_id: str | None = None
+    sdk: str | None = None
     system_fingerprint: str | None = None
 
 
@@ -132,14 +133,16 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 class ModelProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is known of a model, as data. Part of a run's lock.
 
-    `accepts` lists the parameters that may be sent (`temperature`, `top_p`, `seed`, `max_tokens`, `tools`,
-    `json_schema`); `input_overhead_tokens` is what a request may cost beyond one token for each UTF-8 byte.
+    `entry` names the entry of the table that it is from, `accepts` lists the parameters that may be sent
+    (`temperature`, `top_p`, `seed`, `max_tokens`, `tools`, `json_schema`); `input_overhead_tokens` is what a request
+    may cost beyond one token for each UTF-8 byte.
     """
 
     accepts: tuple[str, ...] = ("temperature", "top_p", "seed", "max_tokens", "tools", "json_schema")
     context_tokens: int | None = None
     date: str = ""
     default_max_tokens: int = 1024
+    entry: str = ""
     grade: Grade = "opaque"
     input_overhead_tokens: int = 64
     name: str

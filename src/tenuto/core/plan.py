@@ -198,7 +198,7 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
     `at_once`: provider -> calls of its models that may be open at once. `code`: step name (`do/inner` in a sub-plan)
     -> hash of the source of its Python function. `model`: overrides every model of the plan. `places`: part of the
     plan (`steps.fix.prompt`) -> `file:line:col`, for messages only. `profiles`: model name -> what is known of it,
-    its price included.
+    its price included. `strict`: no model is asked that would drop a pinned parameter (`core.pinning`).
     """
 
     at_once: dict[str, int] = {}
@@ -207,6 +207,7 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
     places: dict[str, str] = {}
     profiles: dict[str, ModelProfile] = {}
     sandbox: str = ""
+    strict: bool = False
 
     @cached_property
     def digest(self) -> Digest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -10,12 +11,12 @@ from tenuto.core.budget import DIMENSIONS, Amount, add
 from tenuto.core.decide import waits_for_people
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import Digest, StepPath
-from tenuto.core.models import Grade, ModelConfig
+from tenuto.core.models import Grade, ModelConfig, ModelProfile
 from tenuto.core.state import ExecutionState, StepState
 from tenuto.core.work import work_of
 from tenuto.errors import ExitCode
 
-__all__ = ["StepResult", "budget_report", "exit_code", "grade", "report", "status_of", "step_result"]
+__all__ = ["StepResult", "budget_report", "exit_code", "grade", "report", "status_of", "step_result", "worst_grade"]
 
 _WORST: tuple[Grade, ...] = ("exact", "pinned", "best effort", "opaque")
 
@@ -41,9 +42,12 @@ def exit_code(state: ExecutionState) -> ExitCode:
 
 def grade(state: ExecutionState) -> Grade:
     """How far a re-run with equal seed can be expected to agree: the worst grade of the models of the plan."""
-    profiles = state.spec.lock.profiles.values()
-    worst = max((_WORST.index(profile.grade) for profile in profiles), default=0)
-    return _WORST[worst]
+    return worst_grade(state.spec.lock.profiles.values())
+
+
+def worst_grade(profiles: Iterable[ModelProfile]) -> Grade:
+    """The grade of what uses all of these models; exact where there are none."""
+    return _WORST[max((_WORST.index(profile.grade) for profile in profiles), default=0)]
 
 
 def report(state: ExecutionState) -> dict[str, Any]:

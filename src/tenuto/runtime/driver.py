@@ -289,7 +289,9 @@ class RunDriver:
         self._require_lease()
         match command:
             case CallModel(event) if event.call in state.calls:
-                self._spawn(event.call, effects.call_model, state.run, command, self._require_lease)
+                self._spawn(
+                    event.call, effects.call_model, state.run, command, self._require_lease, state.spec.lock.strict
+                )
             case CallTool(event) if event.call in state.calls:
                 self._spawn(event.call, effects.call_tool, state.run, state.spec.registry, command)
             case LoadPlan(event) if event.call in state.calls:

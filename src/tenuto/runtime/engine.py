@@ -25,6 +25,7 @@ from tenuto.core.events import Input
 from tenuto.core.events.run import RunResumed, RunStarted
 from tenuto.core.evolve import start
 from tenuto.core.ids import Digest, RunId, StepPath
+from tenuto.core.pinning import unpinned_models
 from tenuto.core.plan import Lock, Plan, PromptWork, Registry, Step, UsesWork, every_step, plans_within
 from tenuto.core.pricing import unknown_prices
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
@@ -147,15 +148,17 @@ class PlanExecutionEngine:
         seed: str | None = None,
         max_parallel: int | None = None,
         commit: str | None = None,
+        strict: bool = False,
     ) -> ExecutionState:
         """Start a run of `plan` over a repository (a directory, or the digest of a tree) and drive it.
 
-        `model` overrides every model of the plan; `seed` is the run seed (default: hash of the run's id). UsageError
+        `model` overrides every model of the plan; `seed` is the run seed (default: hash of the run's id). A `strict`
+        run asks no model that would drop temperature, top_p or seed, after a resume neither. UsageError
         (InvalidPlanError, RefusedRequestError) before anything is recorded; FencedError and StorageError when the
         run cannot go on here. Everything else that goes wrong is in the run's state.
         """
         run = RunId(run_id)
-        spec, founding = self._specify(plan, agents or {}, places or {}, model)
+        spec, founding = self._specify(plan, agents or {}, places or {}, model, strict=strict)
         plan_body, registry_body, lock_body = founding
         tree = repo if _is_digest(repo) else await self.workspace.capture(Path(repo))
         first = RunStarted(
@@ -215,6 +218,9 @@ class PlanExecutionEngine:
                     f"run {run} has ended ({state.status})", fix=f"see `tenuto show {run}`; start a new run to go on"
                 )
             self._require_secrets(step for name, step in every_step(state.spec.plan) if not _over(state, name))
+            if state.spec.lock.strict:  # what is known of a model may have changed since
+                for refusal in unpinned_models({n: self._models.profile(n) for n in state.spec.lock.profiles}):
+                    raise refusal
             programs = rerun_programs(state, self._programs, self._redactor)
         except BaseException:
             await self._journal.release(fence)
@@ -324,7 +330,13 @@ class PlanExecutionEngine:
     # --- what a run is made of --------------------------------------------------------------------------------
 
     def _specify(
-        self, plan: Plan, agents: Mapping[str, AgentSpec], places: Mapping[str, str], model: str | None
+        self,
+        plan: Plan,
+        agents: Mapping[str, AgentSpec],
+        places: Mapping[str, str],
+        model: str | None,
+        *,
+        strict: bool,
     ) -> tuple[RunSpec, tuple[bytes, bytes, bytes]]:
         """What the run is made of, and its bodies (plan, registry, lock) as they are stored."""
         plan = replace(plan, budget=_tighter(plan.budget, self._limits))
@@ -338,11 +350,18 @@ class PlanExecutionEngine:
             for name, step in steps.items()
             if isinstance(step.work, UsesWork)
         }
-        lock = Lock(at_once=self._provider_places, code=code, model=model, places=dict(places), sandbox=self._sandbox)
+        lock = Lock(
+            at_once=self._provider_places,
+            code=code,
+            model=model,
+            places=dict(places),
+            sandbox=self._sandbox,
+            strict=strict,
+        )
         spec = RunSpec(plan, registry, lock)
         names = {model} if model else self._model_names(plan, registry)
         profiles = {name: self._models.profile(name) for name in sorted(names)}
-        for refusal in unknown_prices(spec, profiles):
+        for refusal in (*(unpinned_models(profiles) if strict else ()), *unknown_prices(spec, profiles)):
             raise refusal
         lock = replace(lock, profiles=profiles)
         # As replay will read them: equal values made elsewhere may be written otherwise (defaults left out or not).

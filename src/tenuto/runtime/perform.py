@@ -30,6 +30,7 @@ from tenuto.core.events.step import Failure
 from tenuto.core.frames import reply_content
 from tenuto.core.ids import Digest, RunId, call_id, split_position
 from tenuto.core.models import ModelReply, ModelRequest, ToolCallAsk
+from tenuto.core.pinning import unpinned_models
 from tenuto.core.plan import Registry
 from tenuto.core.problems import PROBLEMS_MAX
 from tenuto.core.produced import beyond_its_step
@@ -80,16 +81,37 @@ class Effects:
     redactor: Redactor
 
     async def call_model(
-        self, run: RunId, command: CallModel, may_start: Callable[[], None] = lambda: None
+        self,
+        run: RunId,
+        command: CallModel,
+        may_start: Callable[[], None] = lambda: None,
+        strict: bool = False,
     ) -> ModelReplied | ModelCallFailed:
-        """Ask when the provider may be asked. `may_start` raises where this engine must start nothing any more."""
+        """Ask when the provider may be asked. `may_start` raises where this engine must start nothing any more.
+
+        A model that only a program or a produced plan names is in no lock: here a strict run refuses it.
+        """
         event = command.event
+        if strict and (refusal := self._unpinned(event.config.model)) is not None:
+            return ModelCallFailed(
+                call=event.call,
+                error=Failure(call=event.call, kind="unpinned", message=clean(str(refusal))),
+                kept=False,
+                retryable=False,
+                try_number=event.try_number,
+            )
         if not self.pace.paces(event.config.model):
             return await self._ask(run, command)
         async with self.pace.turn(event.config.model, event.hold.tokens) as turn:
             may_start()
             turn.outcome = await self._ask(run, command)
             return turn.outcome
+
+    def _unpinned(self, model: str) -> UsageError | None:
+        try:
+            return next(iter(unpinned_models({model: self.models.profile(model)})), None)
+        except UsageError as error:
+            return error
 
     async def _ask(self, run: RunId, command: CallModel) -> ModelReplied | ModelCallFailed:
         event = command.event

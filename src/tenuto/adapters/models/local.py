@@ -82,7 +82,7 @@ class LocalModelAdapter(ModelProvider):
             ) from error
         _raise_refusal(body)
         reply = read_reply(body, request, profile, (), {})
-        served = Served(model=weights.path.name, system_fingerprint=weights.fingerprint)
+        served = Served(model=weights.path.name, sdk=engine_version(), system_fingerprint=weights.fingerprint)
         return read_local(msgspec.structs.replace(reply, served=served), request)
 
     async def close(self) -> None:

@@ -63,7 +63,8 @@ class OpenAIAdapter(ModelProvider):
 
     Connections are reused and belong to one event loop. The environment is not read: a proxy and a file of
     certificates are given here. `idempotency_header` names a header that carries the request's key, for servers
-    that know one. `clock` dates `Retry-After` and prices. Neither messages nor reprs hold the key.
+    that know one. `profiles` says by full name which entry of the table of profiles holds for a model. `clock` dates
+    `Retry-After` and prices. Neither messages nor reprs hold the key.
 
     Where somebody watches, the answer is asked for as a stream. A server that refuses just this is not asked again
     for streams by this adapter; the refused try is a failure that another try can mend.
@@ -78,6 +79,7 @@ class OpenAIAdapter(ModelProvider):
         certificates: str | None = None,
         idempotency_header: str | None = None,
         interface: Interface = CHAT_COMPLETIONS,
+        profiles: Mapping[str, str] | None = None,
         proxy: str | None = None,
         reply_bytes_max: int = 8 << 20,
     ) -> None:
@@ -86,6 +88,7 @@ class OpenAIAdapter(ModelProvider):
         self._clock = clock
         self._idempotency_header = idempotency_header
         self._interface = interface
+        self._entries = dict(profiles or {})
         self._reply_bytes_max = reply_bytes_max
         self._streams = True
         self._profiles = functools.lru_cache(256)(self._find_profile)
@@ -140,4 +143,4 @@ class OpenAIAdapter(ModelProvider):
                 "the model has no name", where=f"model {model!r}", fix=f"for example {provider}:gpt-5-mini"
             )
         price = list_price(plain, provider="openai", now_us=self._clock.now_us())
-        return find_profile(provider, plain, name=model, price=price)
+        return find_profile(provider, plain, name=model, price=price, entry=self._entries.get(model))

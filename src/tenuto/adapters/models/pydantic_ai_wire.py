@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version as package_version
 from typing import Any
 
 from pydantic_ai import messages as library
@@ -129,12 +131,18 @@ def read(
         served=Served(
             model=label_of(response.model_name),
             request_id=label_of(response.provider_response_id),
+            sdk=_library_version(),
             system_fingerprint=label_of(details.get("system_fingerprint")),
         ),
         text=text,
         tool_calls=calls,
         usage=_usage(response, request, profile),
     )
+
+
+@functools.cache
+def _library_version() -> str:
+    return f"pydantic-ai-slim {package_version('pydantic-ai-slim')}"
 
 
 def _usage(response: library.ModelResponse, request: ModelRequest, profile: ModelProfile) -> Usage:
