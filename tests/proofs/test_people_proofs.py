@@ -150,6 +150,22 @@ def test_a_pause_by_another_process_lets_calls_end_and_starts_none(project: Path
     assert tenuto.call("replay", "r").data["identical"]
 
 
+@pytest.mark.battery
+def test_a_run_that_nobody_drives_is_cancelled_without_a_further_call(project: Path, tenuto: CommandLine) -> None:
+    (project / "p.plan.yaml").write_text(
+        "tenuto: 1\nsteps:\n  slow: { run: 'sleep 8; echo done' }\n  next: { needs: [slow], run: 'echo next' }\n"
+    )
+    engine = tenuto.start("run", "p.plan.yaml", "--run", "r")
+    wait_for(tenuto, engine, "ToolCallRequested")
+    assert tenuto.call("pause", "r").exit == 0
+    assert tenuto.finish(engine).data["status"] == "paused"
+    cancelled = tenuto.call("cancel", "r", "--reason", "no more")
+    kinds = [record["kind"] for record in tenuto.records("r")]
+    assert kinds[kinds.index("RunPaused") :][-1] == "RunEnded", cancelled
+    assert kinds.count("ToolCallRequested") == 1, "what was never asked is in no ledger"
+    assert tenuto.call("replay", "r").data["identical"]
+
+
 WRITING = """\
 tenuto: 1
 defaults: { model: "scripted:answers.yaml" }

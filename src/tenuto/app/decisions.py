@@ -14,11 +14,9 @@ from tenuto.app.build import Store
 from tenuto.app.finding import resolve_run
 from tenuto.app.runs import ShownRun, is_owned, show_run
 from tenuto.core.canonical import clean, parse
-from tenuto.core.commands import CallModel
 from tenuto.core.content import Content
 from tenuto.core.events import Input
-from tenuto.core.events.run import RunResumed
-from tenuto.core.ids import Digest, Position, RunId
+from tenuto.core.ids import Position, RunId
 from tenuto.core.problems import did_you_mean, shorten
 from tenuto.core.requests import (
     AnswerCall,
@@ -32,7 +30,7 @@ from tenuto.core.requests import (
     write_request,
 )
 from tenuto.core.state import ExecutionState
-from tenuto.core.turn import Turn, take
+from tenuto.core.turn import take
 from tenuto.errors import FencedError, RefusedRequestError, UsageError
 from tenuto.ports.journal import Fence, Head, StoredRecord
 from tenuto.runtime.imported import refuse_imported
@@ -78,29 +76,20 @@ async def _end(store: Store, run: RunId, request: Request, key: str) -> None:
         if state.ended:
             return
         at = max(SystemClock().now_us(), state.at)
-        resumed = RunResumed(logic=state.logic, max_parallel=state.max_parallel)
         admitted = admit(state, request, asked_at_us=at)
         if isinstance(admitted, Refusal):
             return
-        await _append(store, fence, state, [resumed, admitted], at, key)
+        await _append(store, fence, state, admitted, at, key)
     finally:
         await session.close()
 
 
-async def _append(store: Store, fence: Fence, state: ExecutionState, inputs: list[Input], at: int, key: str) -> None:
-    """Take inputs into the journal, with what the kernel derives from them. No effect follows."""
-    head = Head(state.seq, state.head)
-    turns: list[Turn] = []
-    for event in inputs:
-        turns.append(take(state, event, at=at))
-        state = turns[-1].state
-    bodies: dict[Digest, bytes] = {}
-    for turn in turns:
-        bodies |= turn.blobs
-        bodies |= {name: body for c in turn.commands if isinstance(c, CallModel) for name, body in c.blobs}
-    await store.contents.put_many(list(bodies.values()))
-    records = [StoredRecord(e.seq, e.hash, e.body) for turn in turns for e in turn.entries]
-    await store.journal.append(fence, head, records, {}, taken=[key])
+async def _append(store: Store, fence: Fence, state: ExecutionState, event: Input, at: int, key: str) -> None:
+    """Take an input into the journal, with what the kernel derives from it. No effect follows."""
+    turn = take(state, event, at=at)
+    await store.contents.put_many(list(turn.blobs.values()))
+    records = [StoredRecord(e.seq, e.hash, e.body) for e in turn.entries]
+    await store.journal.append(fence, Head(state.seq, state.head), records, {}, taken=[key])
 
 
 async def resolve_call(
