@@ -73,8 +73,8 @@ class Settings:
 
     @property
     def user(self) -> str:
-        """Who is at work, for records of decisions; empty where the environment does not say."""
-        return self.variables.get("USER") or self.variables.get("LOGNAME") or ""
+        """Who is at work, for records of decisions: as the environment says, else the account of the process."""
+        return self.variables.get("USER") or self.variables.get("LOGNAME") or _account()
 
     @property
     def certificates(self) -> str | None:
@@ -213,3 +213,13 @@ def _store_path(store: str) -> str:
     if "\0" in store:
         raise UsageError("the store's path holds a NUL", fix="give a directory")
     return os.path.expanduser(store.removeprefix("file://"))
+
+
+def _account() -> str:
+    """The name of the process's account; its number where it has no name."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
