@@ -396,3 +396,33 @@ def test_any_text_is_a_plan_or_an_invalid_plan(tmp_path: Path, text: str) -> Non
 def test_a_plan_with_one_slip_is_a_plan_or_an_invalid_plan(directory: Path, at: int, slip: str) -> None:
     found = outcome(FULL[:at] + slip + FULL[at + 1 :], directory)
     assert found.steps if isinstance(found, Plan) else all(e.fix and e.where for e in found.errors)
+
+
+def test_sub_plans_that_multiply_are_counted_and_each_file_is_read_once(tmp_path: Path) -> None:
+    """Seven files of eight sub-plans each stand for two million steps."""
+    for number in range(1, 8):
+        steps = "".join(f"  s{step}: {{ plan: p{number + 1}.plan.yaml }}\n" for step in range(8))
+        (tmp_path / f"p{number}.plan.yaml").write_text(f"tenuto: 1\nsteps:\n{steps}")
+    (tmp_path / "p8.plan.yaml").write_text('tenuto: 1\nsteps: { last: { run: "true" } }\n')
+    with pytest.raises(InvalidPlanError) as refused:
+        load_plan(tmp_path / "p1.plan.yaml")
+    (problem,) = refused.value.errors
+    assert "steps.s1.plan: with the steps of its sub-plans the plan has more than 10000 steps" in str(problem)
+    assert str(problem).startswith(str(tmp_path / "p3.plan.yaml"))
+
+
+def test_the_type_of_an_input_is_wrong_before_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "typed.plan.yaml"
+    path.write_text('tenuto: 1\ninputs: { a: { type: text, default: b } }\nsteps: { s: { run: "true" } }\n')
+    with pytest.raises(InvalidPlanError) as refused:
+        load_plan(path)
+    (problem,) = refused.value.errors
+    assert ":2:22: inputs.a.type:" in str(problem)
+
+
+def test_what_a_message_quotes_of_a_path_is_printable(tmp_path: Path) -> None:
+    path = tmp_path / "escape.plan.yaml"
+    path.write_text('tenuto: 1\nsteps: { s: { prompt: "pro\\eb.md" } }\n')
+    with pytest.raises(InvalidPlanError) as refused:
+        load_plan(path)
+    assert str(refused.value).isprintable()

@@ -67,7 +67,7 @@ def _decoded(data: bytes, path: Path) -> Any:
             return clean(parse(data))
         import yaml
 
-        return clean(yaml.safe_load(_without_aliases(data)))
+        return clean(yaml.load(_without_aliases(data), Loader=_loader()))
     except (ValueError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"not readable: {error}", where=str(path), fix="correct the syntax") from error
     except Exception as error:
@@ -86,11 +86,18 @@ def _not_yaml(error: Exception, path: Path) -> UsageError:
     return UsageError(f"not YAML: {detail}", where=where, fix=fix)
 
 
+def _loader() -> Any:
+    """The same parser as for plan files: the two that come with the package differ in a few details of syntax."""
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def _without_aliases(data: bytes) -> bytes:
     """The same bytes, refused where they use aliases: a few of those can stand for gigabytes."""
     import yaml
 
-    for event in yaml.parse(data, Loader=yaml.SafeLoader):
+    for event in yaml.parse(data, Loader=_loader()):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError(f"line {event.start_mark.line + 1 if event.start_mark else 0}: aliases are not allowed")
     return data

@@ -19,7 +19,7 @@ from tenuto.adapters.plans.yaml_document import Document, KeyPath, read_yaml, wr
 from tenuto.core.agents import AgentSpec
 from tenuto.core.plan import PLAN_DEPTH_MAX, Plan, PlanWork, Step, plans_within
 from tenuto.core.problems import Problem, shorten
-from tenuto.core.validation import validate_plan
+from tenuto.core.validation import STEPS_MAX, validate_plan
 from tenuto.errors import InvalidPlanError
 
 __all__ = ["AGENTS_MAX", "LoadedPlan", "load_plan", "read_plan"]
@@ -44,15 +44,22 @@ class LoadedPlan:
     directory: Path
 
 
-def load_plan(path: Path, tools: Collection[str] | None = None, *, within: tuple[Path, ...] = ()) -> LoadedPlan:
+def load_plan(
+    path: Path,
+    tools: Collection[str] | None = None,
+    *,
+    within: tuple[Path, ...] = (),
+    known: dict[Path, LoadedPlan | InvalidPlanError] | None = None,
+) -> LoadedPlan:
     """Read and validate a plan file.
 
     `tools` are the names of all tools there are. Without it the built-in ones are taken, unless the plan lists
     modules of tools: those are not imported here, so tool names stay unchecked until `validate_plan` is called
-    with them. `within` are the files of the plans around this one, outermost first. Raises InvalidPlanError, a line
-    for each of up to 20 problems, and nothing else.
+    with them. `within` are the files of the plans around this one, outermost first, and `known` what came of the
+    sub-plans that were read before: each file is read once, however often it is named. Raises InvalidPlanError, a
+    line for each of up to 20 problems, and nothing else.
     """
-    return read_plan(read_bytes(path, path.as_posix()), path, tools, within=within)
+    return read_plan(read_bytes(path, path.as_posix()), path, tools, within=within, known=known)
 
 
 def read_plan(
@@ -62,6 +69,7 @@ def read_plan(
     *,
     within: tuple[Path, ...] = (),
     agents: Mapping[str, AgentSpec] | None = None,
+    known: dict[Path, LoadedPlan | InvalidPlanError] | None = None,
 ) -> LoadedPlan:
     """As `load_plan`, from bytes that stand for the file at `path`; the files it names are read beside it.
 
@@ -84,7 +92,7 @@ def read_plan(
         found, agent_places = _load_agents(reading, plan.agents, parts.agents)
         places |= agent_places
     reading.finish()
-    plan = _with_sub_plans(reading, plan, found, tools, (*within, path))
+    plan = _with_sub_plans(_SubPlans(reading, found, tools, (*within, path), {} if known is None else known), plan)
     reading.finish()
     if tools is None and not any(part.tools for _, part in plans_within(plan)):
         tools = BUILTIN_TOOLS
@@ -99,53 +107,65 @@ def _refuse_agents(reading: Reading, value: Mapping[str, object]) -> None:
         reading.note(("agents",), "a plan that a step has produced brings no agents", "remove it", key=True)
 
 
-def _with_sub_plans(
-    reading: Reading,
-    plan: Plan,
-    agents: dict[str, AgentSpec],
-    tools: Collection[str] | None,
-    within: tuple[Path, ...],
-    prefix: KeyPath = (),
-) -> Plan:
-    """The plan with the sub-plans of its files in it. Their agents join those that are known (`agents` grows)."""
+@dataclass(frozen=True, slots=True)
+class _SubPlans:
+    """What reading the sub-plans of a file needs. Their agents join those that are known (`agents` grows)."""
+
+    reading: Reading
+    agents: dict[str, AgentSpec]
+    tools: Collection[str] | None
+    within: tuple[Path, ...]
+    known: dict[Path, LoadedPlan | InvalidPlanError]
+
+
+def _with_sub_plans(given: _SubPlans, plan: Plan, prefix: KeyPath = ()) -> Plan:
+    """The plan with the sub-plans of its files in it."""
     steps: list[Step] = []
+    count = len(plan.steps)
     for step in plan.steps:
         work = step.work
-        at = (*prefix, "steps", step.name, "plan")
-        if isinstance(work, PlanWork) and work.source:
-            inner = _sub_plan(reading, at, work.source, agents, tools, within)
-            step = msgspec.structs.replace(step, work=msgspec.structs.replace(work, plan=inner))
-        elif isinstance(work, PlanWork) and work.plan is not None:
-            inner = _with_sub_plans(reading, work.plan, agents, tools, within, at)
+        if isinstance(work, PlanWork) and (work.source or work.plan is not None):
+            at = (*prefix, "steps", step.name, "plan")
+            inner = _sub_plan(given, at, work.source) if work.plan is None else _with_sub_plans(given, work.plan, at)
+            count += 0 if inner is None else sum(len(part.steps) for _, part in plans_within(inner))
+            if count > STEPS_MAX:
+                what = f"with the steps of its sub-plans the plan has more than {STEPS_MAX} steps"
+                given.reading.note(at, what, "use foreach")
+                return plan
             step = msgspec.structs.replace(step, work=msgspec.structs.replace(work, plan=inner))
         steps.append(step)
     return msgspec.structs.replace(plan, steps=tuple(steps))
 
 
-def _sub_plan(
-    reading: Reading,
-    at: KeyPath,
-    source: str,
-    agents: dict[str, AgentSpec],
-    tools: Collection[str] | None,
-    within: tuple[Path, ...],
-) -> Plan | None:
+def _sub_plan(given: _SubPlans, at: KeyPath, source: str) -> Plan | None:
+    reading = given.reading
     file = reading.directory / source
-    if any(file.resolve() == outer.resolve() for outer in within):
+    if any(file.resolve() == outer.resolve() for outer in given.within):
         reading.note(at, f"{shorten(source)} is a plan that this one is part of", "use repeat for a loop")
         return None
-    if len(within) > PLAN_DEPTH_MAX:
+    if len(given.within) > PLAN_DEPTH_MAX:
         reading.note(at, f"plans are nested deeper than {PLAN_DEPTH_MAX}", "nest fewer")
         return None
-    try:
-        loaded = load_plan(file, tools, within=within)
-    except InvalidPlanError as error:
-        reading.problems += [Problem("", e.what, e.fix, e.where) for e in error.errors]
+    loaded = _loaded(given, file)
+    if isinstance(loaded, InvalidPlanError):
+        found = [Problem("", e.what, e.fix, e.where) for e in loaded.errors]
+        reading.problems += [problem for problem in found if problem not in reading.problems]
         return None
     for name, agent in loaded.agents.items():
-        if agents.setdefault(name, agent) != agent:
+        if given.agents.setdefault(name, agent) != agent:
             reading.note(at, f"two agents are named {shorten(name)}: here and in {shorten(source)}", "rename one")
     return loaded.plan
+
+
+def _loaded(given: _SubPlans, file: Path) -> LoadedPlan | InvalidPlanError:
+    found = given.known.get(file)
+    if found is None:
+        try:
+            found = load_plan(file, given.tools, within=given.within, known=given.known)
+        except InvalidPlanError as error:
+            found = error
+        given.known[file] = found
+    return found
 
 
 def _stem(path: Path) -> str:

@@ -75,10 +75,12 @@ GRANTS = Shape(
     later=("hosts",),
 )
 
+_INPUT_TYPES = ("string", "integer", "number", "boolean", "array", "object")
+
 INPUT = Shape(
     "an input",
     (
-        Field("type", choice("string", "integer", "number", "boolean", "array", "object"), "Type of the value"),
+        Field("type", choice(*_INPUT_TYPES), "Type of the value"),
         Field("default", JSON, "Taken where the input is not given; without it the input is required"),
         Field("description", TEXT, "What the input is for"),
     ),
@@ -89,7 +91,7 @@ INPUT = Shape(
 
 def _default_problems(value: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     kind = value.get("type", "string")
-    if not isinstance(kind, str) or "default" not in value or fits(kind, value["default"]):
+    if kind not in _INPUT_TYPES or "default" not in value or fits(kind, value["default"]):
         return []
     return [("default", f"the default is no {kind}, but {described(value['default'])}", "change type or default")]
 

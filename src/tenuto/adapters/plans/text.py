@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from tenuto.core.printable import printable
 from tenuto.errors import InvalidPlanError
 
 __all__ = ["BYTES_MAX", "Mark", "decode", "mark_at", "read_bytes"]
@@ -29,11 +30,12 @@ def read_bytes(path: Path, file: str, *, where: str = "") -> bytes:
     Raises InvalidPlanError.
     """
     place = where or file
-    named = f"{file} " if where else ""
+    named = f"{printable(file)} " if where else ""
     try:
         if not path.is_file():
             what = "is not a file" if path.exists() else "is not there"
-            raise InvalidPlanError(f"{named}{what}", where=place, fix=f"create it, or correct the path: {path.name}")
+            fix = f"create it, or correct the path: {printable(path.name)}"
+            raise InvalidPlanError(f"{named}{what}", where=place, fix=fix)
         with path.open("rb") as stream:
             data = stream.read(BYTES_MAX + 1)
     except (OSError, ValueError) as error:
