@@ -76,6 +76,12 @@ def test_an_imported_run_is_not_changed(tenuto: Tenuto, project: Path) -> None:
     for verb in (["resume", "w"], ["cancel", "w"], ["approve", "w"], ["reject", "w"], ["pause", "w"]):
         said = tenuto(*verb, "--store", "other")
         assert (said.code, "was imported" in said.err) == (2, True), (verb, said)
+    shown = tenuto("show", "w", "--store", "other")
+    assert "imported, so only read here" in shown.out
+    assert "tenuto resume" not in shown.out
+    assert "tenuto approve" not in shown.out
+    assert tenuto("show", "w", "--store", "other", "--json").object["imported"]
+    assert not tenuto("show", "w", "--json").object["imported"]
     assert tenuto("approve", "w").code == 0
     assert tenuto("resume", "w").code == 0
     # The run went on where it came from: its record there is another one now.

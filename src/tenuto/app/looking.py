@@ -26,6 +26,7 @@ from tenuto.core.report import StepResult, step_result
 from tenuto.core.state import StepState
 from tenuto.errors import UsageError
 from tenuto.ports.workspace import FileChange
+from tenuto.runtime.imported import is_imported
 from tenuto.runtime.loading import fold, load_records, load_spec
 
 __all__ = [
@@ -138,7 +139,8 @@ async def see_run(store: Store, given: str) -> SeenRun:
     run = await resolve_run(store.journal, given)
     _, records = await load_records(store.journal, store.contents, run)
     spec = await load_spec(store.contents, records[0])
-    shown = ShownRun(state=fold(spec, records), owned=await is_owned(store, run))
+    imported = await is_imported(store.journal, store.artifacts, run)
+    shown = ShownRun(state=fold(spec, records), owned=await is_owned(store, run), imported=imported)
     now_us = max(shown.state.at, SystemClock().now_us()) if shown.owned else shown.state.at
     return SeenRun(shown=shown, timeline=timeline_of(spec, records), now_us=now_us)
 

@@ -21,6 +21,7 @@ from tenuto.core.report import report, status_of, worst_grade
 from tenuto.core.state import ExecutionState
 from tenuto.errors import DamagedStoreError, TenutoError
 from tenuto.ports.journal import RunEntry
+from tenuto.runtime.imported import is_imported
 from tenuto.runtime.loading import load_state
 
 __all__ = ["STATUSES", "RunLine", "ShownRun", "list_runs", "show_run", "standing"]
@@ -46,18 +47,19 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownRun:
-    """A run as it stands. `owned`: a live engine drives it."""
+    """A run as it stands. `owned`: a live engine drives it. `imported`: it came from a bundle and is only read."""
 
     state: ExecutionState
     owned: bool
+    imported: bool = False
 
     @property
     def status(self) -> str:
         return standing(status_of(self.state), self.owned)
 
     def report(self) -> dict[str, Any]:
-        """The report of the machine interface, and `owned`."""
-        return {**report(self.state), "owned": self.owned}
+        """The report of the machine interface, `owned` and `imported`."""
+        return {**report(self.state), "owned": self.owned, "imported": self.imported}
 
 
 def standing(status: str, owned: bool) -> str:
@@ -137,7 +139,8 @@ async def show_run(store: Store, given: str) -> ShownRun:
     """A run by its name. UsageError for an unknown one, DamagedStoreError where its journal is not whole."""
     run = await resolve_run(store.journal, given)
     state = await load_state(store.journal, store.contents, run)
-    return ShownRun(state=state, owned=await is_owned(store, run))
+    imported = await is_imported(store.journal, store.artifacts, run)
+    return ShownRun(state=state, owned=await is_owned(store, run), imported=imported)
 
 
 async def is_owned(store: Store, run: RunId) -> bool:

@@ -52,9 +52,12 @@ def picture(seen: SeenRun, flag: str, width: int | None) -> Iterator[Line]:
         yield ()
         for text in asked:
             yield from (plain(line, "odd") for line in folded(text, width))
-    commands = [] if shown.owned else [c for c in next_commands(state, flag) if c != f"tenuto show {state.run}{flag}"]
     if shown.owned:
         commands = [f"tenuto logs -f {state.run}{flag}"]
+    elif shown.imported:
+        commands = [f"tenuto replay {state.run}{flag}"]
+    else:
+        commands = [c for c in next_commands(state, flag) if c != f"tenuto show {state.run}{flag}"]
     if commands:
         yield ()
         yield plain("next", "dim")
@@ -74,7 +77,8 @@ def _header(seen: SeenRun) -> Iterator[tuple[str, str]]:
     yield "models", f"{', '.join(models) or '-'}; grade {grade(state)}{strict}; seed {state.seed[:12]}"
     yield "sandbox", lock.sandbox or "not needed"
     result = f"; result {state.result[:16]}" if state.result else ""
-    yield "journal", f"{counted(state.seq + 1, 'record')}, head {state.head[:16]}{result}"
+    imported = "; imported, so only read here" if seen.shown.imported else ""
+    yield "journal", f"{counted(state.seq + 1, 'record')}, head {state.head[:16]}{result}{imported}"
 
 
 def field_lines(name: str, text: str, width: int | None, style: str = "") -> Iterator[Line]:
