@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.programs import PythonPrograms
@@ -10,7 +14,7 @@ from tenuto.app.build import Store
 from tenuto.app.config import Settings
 from tenuto.app.driving import read_start
 from tenuto.app.finding import resolve_run
-from tenuto.app.plans import PLAN_PLACE, model_names, plan_directory, programs_of, ready_plan
+from tenuto.app.plans import PLAN_PLACE, ReadyPlan, model_names, plan_directory, programs_of, ready_plan
 from tenuto.core.ids import RunId
 from tenuto.core.models import Grade, ModelProfile
 from tenuto.core.plan import Lock, Registry
@@ -69,13 +73,42 @@ async def todays(settings: Settings, recorded: RunSpec, directory: Path) -> tupl
         at_once=recorded.lock.at_once,
         code=code,
         model=recorded.lock.model,
-        places=dict(ready.places),
-        profiles={name: known.get(name) or _profile(settings, name) for name in sorted(names)},
+        places={**ready.places, **_tool_places(ready)},
+        profiles={name: _todays_profile(settings, known.get(name), name) for name in sorted(names)},
         sandbox=recorded.lock.sandbox,
         strict=recorded.lock.strict,
     )
     tools = {spec.name: spec for spec in ready.tools.specs()}
     return RunSpec(ready.plan, Registry(agents=dict(ready.agents), tools=tools), lock), programs
+
+
+def _tool_places(ready: ReadyPlan) -> dict[str, str]:
+    """Where the Python tools are defined, as `file:line` beside the plan."""
+    found: dict[str, str] = {}
+    for name, tool in ready.tools.items():
+        function = getattr(tool, "function", None)
+        code = getattr(inspect.unwrap(function), "__code__", None) if function is not None else None
+        if code is not None:
+            file, beside = os.path.realpath(code.co_filename), os.path.realpath(ready.directory)
+            shown = os.path.relpath(file, beside) if Path(file).is_relative_to(beside) else Path(file).name
+            found[f"tools.{name}"] = f"{shown}:{code.co_firstlineno}"
+    return found
+
+
+_UNASKED = ("local:", "replay:", "scripted:")
+"""Models whose profile is in files that are not looked for: it is as it was."""
+
+
+def _todays_profile(settings: Settings, known: ModelProfile | None, name: str) -> ModelProfile:
+    """What would be sent to a model now; what a run was charged by (prices, overhead, grade) stays as it was."""
+    if known is None:
+        return _profile(settings, name)
+    if name.startswith(_UNASKED):
+        return known
+    now = _profile(settings, name)
+    if now == ModelProfile(name=name):
+        return known
+    return replace(known, accepts=now.accepts, default_max_tokens=now.default_max_tokens)
 
 
 def _profile(settings: Settings, name: str) -> ModelProfile:

@@ -7,37 +7,38 @@ executed, nothing is asked of a model, nothing is written. The first difference 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Any, NamedTuple, NoReturn
 
-import msgspec
 from msgspec.structs import replace
 
 from tenuto.core.advances import said
 from tenuto.core.canonical import parse
-from tenuto.core.commands import CallModel
+from tenuto.core.commands import CallModel, Command, intent
 from tenuto.core.decide import waits_for_program
 from tenuto.core.events import Event, Input
 from tenuto.core.events.call import ModelCallRequested
 from tenuto.core.events.program import StepAdvanced, TimerFired
-from tenuto.core.events.run import RunEnded
+from tenuto.core.events.run import RunEnded, RunStarted
 from tenuto.core.evolve import start
 from tenuto.core.ids import Digest, RunId, StepPath, split_position
-from tenuto.core.records import GENESIS, Record, absent, bodies, fill, is_input
+from tenuto.core.records import GENESIS, Record, absent, bodies, decode, fill, is_input
 from tenuto.core.spec import RunSpec
-from tenuto.core.state import ExecutionState, ProgramFrame
+from tenuto.core.state import ROOT, ExecutionState, ProgramFrame
 from tenuto.core.turn import Entry, Turn, take
 from tenuto.errors import DamagedStoreError, UsageError
 from tenuto.ports.journal import Journal, StoredRecord
 from tenuto.ports.programs import ProgramSource
+from tenuto.runtime.changed_parts import changed_place
+from tenuto.runtime.compared import as_data, carried, essence, same_request, started_today
 from tenuto.runtime.contents import Contents
 from tenuto.runtime.loading import checked, collector_paused, load_spec
 from tenuto.runtime.programs import RunningProgram
 from tenuto.runtime.rerun import changed_code, program_inputs
 
 __all__ = ["Divergence", "ReplayReport", "VerifyReport", "replay", "replay_against", "verify"]
-
-_FOLLOWING = frozenset(("plan", "registry", "lock", "key", "leaf", "result", "agent"))
-"""Fields that merely follow from a changed plan; `replay_against` does not compare them."""
 
 
 class Divergence(NamedTuple):
@@ -89,7 +90,7 @@ async def replay(
     """Replay a run as it was recorded. DamagedStoreError where stored bytes are not what was written."""
     rows = await _rows(journal, run)
     spec = await load_spec(contents, checked(run, rows[0], GENESIS, 0))
-    return await _Replay(rows, contents, run, spec, programs, against=False).report()
+    return await _Replay(rows, contents, run, spec, programs).report()
 
 
 async def replay_against(
@@ -97,10 +98,12 @@ async def replay_against(
 ) -> ReplayReport:
     """Replay recorded outcomes against another plan, registry and lock: the first call that would differ.
 
-    Calls, routes, their order and the ends of steps are compared; what only follows from the change is not.
+    Calls (with their deadlines, grants and what their model's profile would drop), routes, their order and the ends
+    of steps are compared; what only follows from the change is not. The files are those that the run started from.
     """
     rows = await _rows(journal, run)
-    return await _Replay(rows, contents, run, spec, programs, against=True).report()
+    recorded = await load_spec(contents, checked(run, rows[0], GENESIS, 0))
+    return await _Replay(rows, contents, run, spec, programs, recorded).report()
 
 
 async def verify(journal: Journal, contents: Contents, run: RunId) -> VerifyReport:
@@ -144,14 +147,17 @@ class _Replay:
         run: RunId,
         spec: RunSpec,
         source: ProgramSource | None,
-        *,
-        against: bool,
+        recorded: RunSpec | None = None,
     ) -> None:
         self._rows = rows
         self._contents = contents
         self._run = run
         self._source = source
-        self._against = against
+        self._against = recorded is not None
+        self._asked: dict[int, Command] = {}
+        self._was_asked: dict[int, Command] = {}
+        self._before = None if recorded is None else start(recorded)
+        """Against another plan: the state of the run as it was, as long as this kernel makes the same of it."""
         self._next = 0
         self._prev = GENESIS
         self._programs: dict[StepPath, RunningProgram | None] = {}
@@ -193,9 +199,15 @@ class _Replay:
         event = record.event
         if not is_input(event):
             self._diverge(record.seq, event, None, "the record stands where the kernel derives nothing more")
-        turn = self._take(record)
+        before, turn = self._before_turn(record), self._take(record)
+        self._asked = {id(intent(command)): command for command in turn.commands} if self._against else {}
+        self._was_asked = {}
+        if before is not None:
+            asked = {id(intent(command)): command for command in before.commands}
+            found = ((entry.seq, asked.get(id(entry.event))) for entry in before.entries)
+            self._was_asked = {seq: command for seq, command in found if command is not None}
         for number, entry in enumerate(turn.entries):
-            await self._compare(entry, turn, is_first=number == 0)
+            await self._compare(entry, is_first=number == 0)
         self.state = turn.state
         for path in dict.fromkeys(turn.state.fed):
             for advance in self._advance(path):
@@ -214,9 +226,24 @@ class _Replay:
             unknown = step is None or not isinstance(step.frame, ProgramFrame)
         if unknown:
             self._diverge(record.seq, event, None, "the outcome belongs to a call that is not made now")
+        if self._before is not None and isinstance(event, RunStarted):
+            event = started_today(event, self._before.spec, self.state.spec)
         return take(self.state, event, at=record.at)
 
-    async def _compare(self, entry: Entry, turn: Turn, *, is_first: bool) -> None:
+    def _before_turn(self, record: Record) -> Turn | None:
+        """The same turn under the plan that was recorded."""
+        event: Any = record.event
+        if self._before is None or not is_input(event):
+            return None
+        turn = take(self._before, event, at=record.at)
+        rows = self._rows[self._next : self._next + len(turn.entries)]
+        if [row.body for row in rows] != [entry.body for entry in turn.entries]:
+            self._before = None
+            return None
+        self._before = turn.state
+        return turn
+
+    async def _compare(self, entry: Entry, *, is_first: bool) -> None:
         seq = self._next
         if seq >= len(self._rows):
             self._diverge(seq, None, entry.event, "the journal ends where the kernel derives another record")
@@ -228,31 +255,51 @@ class _Replay:
             raise DamagedStoreError("the record is not canonical", where=f"run {self._run}, record {seq}")
         elif not is_first:
             recorded = checked(self._run, row, self._prev, seq)
-            if not self._against or _essence(recorded.event) != _essence(entry.event):
-                await self._differ(recorded, entry, turn)
+            now = decode(entry.body).event  # as it is stored: long bodies by their names
+            if not self._against or _differs(recorded.event, now):
+                await self._differ(recorded, entry)
+        sides = self._requests(entry)
+        if sides is not None and not same_request(*sides):
+            self._unequal(entry, carried(sides[0], sides[2]), carried(sides[1], sides[3]))
         self._prev = row.hash
         self._next += 1
 
-    async def _differ(self, recorded: Record, entry: Entry, turn: Turn) -> None:
-        if is_input(recorded.event) or type(recorded.event) is not type(entry.event):
+    def _requests(self, entry: Entry) -> tuple[Command, Command, RunSpec, RunSpec] | None:
+        """The command of a record as it was and as it is now, each with its plan, where both are known."""
+        old, new = self._was_asked.get(entry.seq), self._asked.get(id(entry.event))
+        if old is None or new is None or self._before is None:
+            return None
+        return old, new, self._before.spec, self.state.spec
+
+    async def _differ(self, recorded: Record, entry: Entry) -> NoReturn:
+        event = decode(entry.body).event
+        if is_input(recorded.event) or type(recorded.event) is not type(event):
             name = type(recorded.event).__name__
-            now = type(entry.event).__name__
+            now = type(event).__name__
             self._diverge(entry.seq, recorded.event, entry.event, f"recorded {name}, now {now}")
-        old, new = _data(recorded.event), _data(entry.event)
-        if isinstance(recorded.event, ModelCallRequested):
+        old, new = as_data(recorded.event), as_data(event)
+        sides = self._requests(entry)
+        if sides is not None:
+            old |= carried(sides[0], sides[2])
+            new |= carried(sides[1], sides[3])
+        elif isinstance(recorded.event, ModelCallRequested):
             old["messages"] = await self._messages(recorded.event.parts)
-            for command in turn.commands:
-                if isinstance(command, CallModel) and command.event is entry.event:
-                    shown = {digest: _shown(body) for digest, body in command.blobs}
-                    new["messages"] = [shown.get(part.digest, part.digest) for part in command.event.parts]
+            command = self._asked.get(id(entry.event))
+            if isinstance(command, CallModel):
+                shown = {digest: _shown(body) for digest, body in command.blobs}
+                new["messages"] = [shown.get(part.digest, part.digest) for part in command.event.parts]
+        self._unequal(entry, old, new)
+
+    def _unequal(self, entry: Entry, old: dict[str, Any], new: dict[str, Any]) -> NoReturn:
         changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-        what = f"{type(entry.event).__name__} differs in {', '.join(changed)}"
+        before, after = old.get("config") or {}, new.get("config") or {}
+        named = {*changed, *(key for key in {*before, *after} if before.get(key) != after.get(key))}
         raise _DivergenceFoundError(
             Divergence(
                 entry.seq,
                 *_place(entry.event),
-                what,
-                self._where(entry.event),
+                f"{type(entry.event).__name__} differs in {', '.join(changed)}",
+                self._where(entry.event, named),
                 {name: old.get(name) for name in changed},
                 {name: new.get(name) for name in changed},
             )
@@ -324,40 +371,71 @@ class _Replay:
         record = await self._read()
         event = record.event
         if not isinstance(event, StepAdvanced) or replace(event, at="") != replace(advance, at=""):
+            call: str | None = None
             if isinstance(event, StepAdvanced) and event.path == advance.path:
                 what = "the program asks something else than it did"
+                call = _first_other_ask(event, advance)
             else:
                 what = "the program asks where the journal has another record"
-            self._diverge(record.seq, event, advance, what)
+            self._diverge(record.seq, event, advance, what, call=call)
         await self._turn(record)
 
     # --- differences ------------------------------------------------------------------------------------------
 
-    def _diverge(self, seq: int, recorded: Event | None, current: Event | None, what: str) -> NoReturn:
+    def _diverge(
+        self, seq: int, recorded: Event | None, current: Event | None, what: str, *, call: str | None = None
+    ) -> NoReturn:
         shown = current if current is not None else recorded
+        step, at = _place(shown)
+        if at is None and _place(recorded)[0] == step:
+            at = _place(recorded)[1]  # a call that is not made now
         raise _DivergenceFoundError(
             Divergence(
                 seq,
-                *_place(shown),
+                step,
+                call or at,
                 what,
                 self._where(shown),
-                None if recorded is None else {type(recorded).__name__: _data(recorded)},
-                None if current is None else {type(current).__name__: _data(current)},
+                None if recorded is None else {type(recorded).__name__: as_data(recorded)},
+                None if current is None else {type(current).__name__: as_data(current)},
             )
         )
 
-    def _where(self, event: Event | Input | None) -> str:
+    def _where(self, event: Event | Input | None, differing: Iterable[str] = ()) -> str:
         if isinstance(event, StepAdvanced) and event.at:
             return event.at
-        step, _ = _place(event)
-        if step is None:
-            return ""
-        name = step.partition("[")[0].partition("/")[0]
+        path, _ = _place(event)
+        names = self._names(path)
         spec = self.state.spec
-        for part in ("prompt", "run", "uses"):
-            if found := spec.place(f"steps.{name}.{part}"):
-                return found
-        return spec.place(f"steps.{name}")
+        if self._before is not None and (place := changed_place(self._before.spec, spec, names, differing)):
+            return place
+        if not names:
+            return ""
+        part = "steps." + ".plan.steps.".join(names)
+        kinds = (f"{part}.{key}" for key in ("prompt", "run", "uses", "plan", "approval", "wait"))
+        return next(filter(None, map(spec.place, kinds)), spec.place(part) or spec.place(f"steps.{names[0]}"))
+
+    def _names(self, path: str | None) -> list[str]:
+        """The names of the steps that lead to a path, the outermost first."""
+        names: list[str] = []
+        step = None if path is None else self.state.steps.get(StepPath(path))
+        while step is not None:
+            names.insert(0, step.name)
+            step = None if step.block == ROOT else self.state.steps.get(step.block)
+        if path and not names:
+            names = [re.split(r"[/\[#]", path, maxsplit=1)[0]]
+        return names
+
+
+def _first_other_ask(recorded: StepAdvanced, current: StepAdvanced) -> str | None:
+    """The call of the first ask that is not the recorded one."""
+    pairs = zip_longest(recorded.asks, current.asks)
+    ask = next((new or old for old, new in pairs if old != new), None)
+    return None if ask is None else f"{current.path}/{current.attempt}/{ask.ordinal}"
+
+
+def _differs(recorded: Event, current: Event) -> bool:
+    return type(recorded) is not type(current) or essence(recorded) != essence(current)
 
 
 def _place(event: Event | None) -> tuple[str | None, str | None]:
@@ -367,16 +445,6 @@ def _place(event: Event | None) -> tuple[str | None, str | None]:
         return str(split_position(call)[0]), str(call)
     path = getattr(event, "path", None)
     return (None if path is None else str(path)), None
-
-
-def _data(event: Event) -> dict[str, Any]:
-    return dict(msgspec.json.decode(msgspec.json.encode(event, order="sorted")))
-
-
-def _essence(event: Event) -> tuple[str, dict[str, Any]]:
-    """What is compared against another plan: everything but what only follows from the change."""
-    data = {name: value for name, value in _data(event).items() if name not in _FOLLOWING}
-    return type(event).__name__, data
 
 
 def _shown(body: bytes) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -92,13 +92,14 @@ def read_plan(
         found, agent_places = _load_agents(reading, plan.agents, parts.agents)
         places |= agent_places
     reading.finish()
-    plan = _with_sub_plans(_SubPlans(reading, found, tools, (*within, path), {} if known is None else known), plan)
+    given = _SubPlans(reading, found, tools, (*within, path), {} if known is None else known)
+    plan = _with_sub_plans(given, plan)
     reading.finish()
     if tools is None and not any(part.tools for _, part in plans_within(plan)):
         tools = BUILTIN_TOOLS
     shown = {part: (directory / place).as_posix() for part, place in places.items()}
     validate_plan(plan, found, tools, shown, locate=locator(document, data))
-    kept = {part: place for part, place in places.items() if part.count(".") + part.count("[") < _PLACES_DEPTH}
+    kept = {part: place for part, place in places.items() if _depth(part) < _PLACES_DEPTH} | given.places
     return LoadedPlan(plan, kept, found, directory)
 
 
@@ -109,13 +110,14 @@ def _refuse_agents(reading: Reading, value: Mapping[str, object]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _SubPlans:
-    """What reading the sub-plans of a file needs. Their agents join those that are known (`agents` grows)."""
+    """What reading the sub-plans of a file needs. Their agents join those that are known, as their `places` do."""
 
     reading: Reading
     agents: dict[str, AgentSpec]
     tools: Collection[str] | None
     within: tuple[Path, ...]
     known: dict[Path, LoadedPlan | InvalidPlanError]
+    places: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def _with_sub_plans(given: _SubPlans, plan: Plan, prefix: KeyPath = ()) -> Plan:
@@ -154,7 +156,19 @@ def _sub_plan(given: _SubPlans, at: KeyPath, source: str) -> Plan | None:
     for name, agent in loaded.agents.items():
         if given.agents.setdefault(name, agent) != agent:
             reading.note(at, f"two agents are named {shorten(name)}: here and in {shorten(source)}", "rename one")
+    beside = Path(source).parent
+    for part, place in loaded.places.items():
+        if part.startswith("agents."):
+            given.places.setdefault(part, (beside / place).as_posix())
+        elif part:
+            given.places[f"{written(at)}.{part}"] = (beside / place).as_posix()
     return loaded.plan
+
+
+def _depth(part: str) -> int:
+    """How deep a part lies in its own plan."""
+    inner = part.rpartition(".plan.")[2]
+    return inner.count(".") + inner.count("[")
 
 
 def _loaded(given: _SubPlans, file: Path) -> LoadedPlan | InvalidPlanError:
