@@ -105,3 +105,10 @@ def test_ancestors_and_circles_agree_with_walking(needs: list[list[int]]) -> Non
         assert graph.cycle == ()
         for name in names:
             assert {other for other in names if graph.is_ancestor(other, name)} == reach(name)
+
+
+@pytest.mark.parametrize("condition", ["1", '"true"', "null"])
+def test_a_condition_that_can_never_be_one_is_refused(condition: str) -> None:
+    (problem,) = problems(run("a", condition=condition))
+    assert problem.startswith(f"steps.a.if: ${{{{ {condition} }}}}: a condition is true or false")
+    assert problems(run("a", condition="1 == 1")) == problems(run("a", condition="false")) == []

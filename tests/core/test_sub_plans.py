@@ -249,6 +249,11 @@ class TestProduced:
             ),
             (program("x"), {}, "steps.x.uses: a produced plan names no code"),
             (
+                prompt("x", model="scripted:/etc/passwd"),
+                {},
+                "steps.x.model: scripted:/etc/passwd is not a model of the run",
+            ),
+            (
                 prompt("x", agent="w"),
                 {"tools": ("read_file",)},
                 "steps.x: the tool write_file is not among the tools of do",
@@ -258,10 +263,10 @@ class TestProduced:
     )
     def test_it_may_do_no_more_than_its_step(self, inner: Step, step: dict[str, Any], line: str) -> None:
         registry = Registry(agents={"w": agent("w", "read_file", "write_file")})
-        assert list(beyond_its_step(plan(inner), produced("do", **step), registry)) == [line]
+        assert list(beyond_its_step(plan(inner), produced("do", **step), registry, ["mock:"])) == [line]
 
     def test_what_its_step_has_it_may_use(self) -> None:
         registry = Registry(agents={"w": agent("w", "read_file", "write_file")})
         inner = plan(prompt("x", agent="w"), command("y", grants=Grants(env=("A",))))
         step = produced("do", tools=("run", "read_file", "write_file"), grants=Grants(env=("A",), network=True))
-        assert list(beyond_its_step(inner, step, registry)) == []
+        assert list(beyond_its_step(inner, step, registry, ["mock:"])) == []

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenuto.app.setting_files import SettingSource, read_setting_file
+from tenuto.core.canonical import clean
 from tenuto.core.problems import did_you_mean, shorten
 from tenuto.errors import UsageError
 
@@ -100,7 +101,10 @@ def environment() -> dict[str, str]:
 
 def find_root(start: Path) -> Path:
     """The project's root for a directory; the directory itself where nothing above it marks one."""
-    start = Path(os.path.abspath(start))
+    try:
+        start = Path(os.path.abspath(start))
+    except FileNotFoundError:
+        raise UsageError("the working directory is gone", fix="change into one that is there") from None
     for directory in (start, *start.parents):
         if any(os.path.exists(directory / mark) for mark in _MARKS):
             return directory
@@ -179,6 +183,8 @@ def _checked(key: str, value: Any, origin: str) -> Any:
             raise UsageError("this has to be true or false", where=where, fix="write true, or leave it out")
     elif not isinstance(value, str):
         raise UsageError("this has to be text", where=where, fix="put it between quotes")
+    elif key == "model":
+        value = clean(value)  # bytes that are not UTF-8 become U+FFFD, as they do at every other entry
     if key == "sandbox" and value not in SANDBOXES:
         raise UsageError(f"there is no sandbox {shorten(value)}", where=where, fix=did_you_mean(value, SANDBOXES))
     return value

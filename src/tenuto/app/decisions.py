@@ -139,7 +139,9 @@ async def answer_call(
     )
     refusal = admit(state, request, asked_at_us=SystemClock().now_us())
     if isinstance(refusal, Refusal):
-        raise RefusedRequestError(refusal.why, where=f"run {run}", fix=f"see `tenuto show {run}`")
+        raise RefusedRequestError(
+            refusal.why, where=f"run {run}", fix=f"see `tenuto show {run}`; `tenuto resume {run}` goes on"
+        )
     answer = await store.journal.ask(run, request_key(request, state), write_request(request))
     if not answer.accepted:
         raise RefusedRequestError(

@@ -29,7 +29,7 @@ def closing_lines(state: ExecutionState, flag: str) -> list[str]:
         lines += [f"  {line}" for line in _used_up(state)]
     elif state.why:
         lines.append(f"  {state.why}")
-    if status == "waiting":
+    if status in ("waiting", "paused"):
         lines += [f"  {line}" for line in questions(state)]
     doubtful = len(report["in_doubt"])
     if doubtful:
@@ -48,7 +48,7 @@ def questions(state: ExecutionState) -> list[str]:
     ]:
         asked = question_of(state, call)
         until = "" if call.due_us is None else f", until {shown_when(call.due_us)}"
-        lines.append(f"{call.position} asks{until}: {asked.question.value}")
+        lines.append(f"{call.position} asks{until}: {str(asked.question.value).strip()}")
         if asked.details is not None:
             lines.append(f"  with {shorten(asked.details.data.decode())}")
     return lines
@@ -62,17 +62,13 @@ def next_commands(state: ExecutionState, flag: str) -> list[str]:
             found = [f"tenuto apply {run}{flag}"] if _changed_files(state) else []
             return [*found, f"tenuto show {run}{flag}", f"tenuto replay {run}{flag}"]
         case "waiting":
-            waiting = sorted((c for c in state.calls.values() if c.asks_person), key=lambda c: c.order)
-            return [
-                f"tenuto approve {run} {quote(call.position)}{flag}   # or reject"
-                if call.status == "asked"
-                else f"tenuto resolve {run} {quote(call.position)} --done{flag}   # or --not-done"
-                for call in waiting[:WAITING_SHOWN]
-            ]
+            return _answers(state, flag)
         case "exhausted":
             more = "".join(f" --add-budget {amount}" for amount in _missing(state))
             return [f"tenuto resume {run}{more}{flag}", f"tenuto budget {run}{flag}"]
-        case "running" | "paused":
+        case "paused":
+            return [*_answers(state, flag), f"tenuto resume {run}{flag}"]
+        case "running":
             return [f"tenuto resume {run}{flag}"]
         case _:
             failed = failed_step(state)
@@ -87,6 +83,17 @@ def failed_step(state: ExecutionState) -> StepPath | None:
         if not any(other.path.startswith((f"{step.path}[", f"{step.path}#", f"{step.path}/")) for other in failed):
             return step.path
     return None
+
+
+def _answers(state: ExecutionState, flag: str) -> list[str]:
+    """What answers the calls that wait for a person. Where the time for all is over, only to go on is left."""
+    waiting = sorted((c for c in state.calls.values() if c.asks_person), key=lambda c: c.order)
+    return [
+        f"tenuto approve {state.run} {call.position}{flag}   # or reject"
+        if call.status == "asked"
+        else f"tenuto resolve {state.run} {call.position} --done{flag}   # or --not-done"
+        for call in waiting[:WAITING_SHOWN]
+    ]
 
 
 def _changed_files(state: ExecutionState) -> bool:

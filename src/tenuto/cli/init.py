@@ -63,4 +63,4 @@ def command(directory: str, template: str, only_list: bool, as_json: bool) -> No
         say(f"  cd {shlex.quote(directory)}")
     say(f"  tenuto check {plan}")
     say(f"  tenuto run {plan}")
-    say("  python -m pytest tests")
+    say("  python -m pytest tests   # after: pip install pytest")

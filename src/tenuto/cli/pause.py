@@ -37,7 +37,9 @@ def command(run: str, store: str | None, as_json: bool) -> None:
     if as_json:
         print_json(shown.report())
         return
+    from tenuto.cli.closing import next_commands
     from tenuto.cli.driving import store_flag
 
     say(f"{shown.status}: {shown.state.run}")
-    say(f"  tenuto resume {shown.state.run}{store_flag(settings)}")
+    for command_line in next_commands(shown.state, store_flag(settings)):
+        say(f"  {command_line}")

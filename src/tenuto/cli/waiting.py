@@ -24,6 +24,7 @@ SIGNS = {
     "in doubt": "?",
     "asks a person": "?",
     "interrupted": "◌",
+    "stopped": "◌",
     "waits for budget": "◌",
 }
 """The sign of every status, and of every word that `doing` gives."""
@@ -48,7 +49,7 @@ def doing(step: StepState, calls: Mapping[str, set[str]], *, driven: bool) -> st
         if status in own:
             return word
     if not driven:
-        return "interrupted"
+        return "interrupted" if own & {"open", "lost"} else "stopped"
     return "backoff" if "backoff" in own else "queued"
 
 

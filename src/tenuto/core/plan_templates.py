@@ -34,6 +34,7 @@ def step_templates(step: Step, inputs: Mapping[str, InputSpec], graph: PlanGraph
     late = _Rules(inputs, graph, step, early.roots | {"with"})
     if step.condition is not None:
         yield from before.check(f"{path}.if", partial(parse_condition, step.condition))
+        yield from _fixed_condition(f"{path}.if", step.condition)
     if step.foreach is not None:
         items = parse(step.foreach)
         yield from _foreach(f"{path}.foreach", items)
@@ -48,6 +49,22 @@ def step_templates(step: Step, inputs: Mapping[str, InputSpec], graph: PlanGraph
         yield from late.check(f"{path}.output", partial(parse_value, parse(step.output)))
     if step.repeat is not None and step.repeat.until is not None:
         yield from early.check(f"{path}.repeat.until", partial(parse_condition, step.repeat.until))
+        yield from _fixed_condition(f"{path}.repeat.until", step.repeat.until)
+
+
+def _fixed_condition(path: str, text: str) -> Iterator[Problem]:
+    """A condition that looks at nothing says the same in every run: whether that is a condition can be told now."""
+    try:
+        template = parse_condition(text)
+    except ExpressionError:
+        return  # reported with the template
+    if template.references:
+        return
+    try:
+        template.evaluate({})
+    except ExpressionError as error:
+        what, _, fix = str(error).rpartition("; ")
+        yield Problem(path, what, fix)
 
 
 def _work_templates(step: Step, path: str, rules: _Rules) -> Iterator[Problem]:

@@ -342,7 +342,7 @@ class Effects:
         except InvalidPlanError as error:
             lines = tuple(clean(str(problem)) for problem in error.errors)
             return PlanLoaded(call=event.call, errors=lines, try_number=event.try_number)
-        beyond = tuple(beyond_its_step(plan, declared, registry))[:PROBLEMS_MAX]
+        beyond = tuple(beyond_its_step(plan, declared, registry, state.spec.lock.profiles))[:PROBLEMS_MAX]
         if beyond:
             return PlanLoaded(call=event.call, errors=beyond, try_number=event.try_number)
         return PlanLoaded(call=event.call, plan=Content.of_bytes(write_body(plan)), try_number=event.try_number)
