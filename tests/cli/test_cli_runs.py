@@ -241,3 +241,33 @@ def test_what_a_command_leaves_that_is_no_file_fails_its_step_and_not_the_engine
     assert said.code == 1
     assert "the files it left cannot be kept: pipe: is a named pipe" in said.out
     assert tenuto("replay", "odd").code == 0
+
+
+CAPPED = """\
+tenuto: 1
+budget: { tokens: 100000 }
+agents: { lister: { instructions: x, model: "mock:?tools=1", tools: [list_files], limits: { tool_calls: 1 } } }
+steps: { each: { foreach: [x, y], agent: lister, prompt: "${{ item }}" } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("plan", "need"),
+    [
+        (CAPPED, "each[1]/1/1 needs tool calls: 1, which"),
+        (
+            "tenuto: 1\nbudget: { tokens: 100000 }\n"
+            'steps: { a: { prompt: hi, model: "mock:", budget: { tokens: 10 } } }\n',
+            "a/1/0 needs tokens: ",
+        ),
+    ],
+)
+def test_a_cap_inside_a_plan_is_told_and_no_budget_is_asked_for(
+    tenuto: Tenuto, project: Path, plan: str, need: str
+) -> None:
+    (project / "capped.plan.yaml").write_text(plan)
+    said = tenuto("run", "capped.plan.yaml", "--run", "capped")
+    assert said.code == 3
+    assert need in said.out
+    assert "the budget of its step or the limits of its agent do not leave" in said.out
+    assert "add-budget" not in said.out + said.err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from shlex import quote
 
+import msgspec
+
 from tenuto.cli.amounts import NAMES, shown_amount, shown_spending, shown_when
 from tenuto.core.budget import NOTHING, Amount, add, shortfall
 from tenuto.core.ids import StepPath
@@ -64,7 +66,10 @@ def next_commands(state: ExecutionState, flag: str) -> list[str]:
         case "waiting":
             return _answers(state, flag)
         case "exhausted":
-            more = "".join(f" --add-budget {amount}" for amount in _missing(state))
+            missing = _missing(state)
+            if not missing:
+                return [f"tenuto show {run}{flag}", f"tenuto budget {run}{flag}"]
+            more = "".join(f" --add-budget {amount}" for amount in missing)
             return [f"tenuto resume {run}{more}{flag}", f"tenuto budget {run}{flag}"]
         case "paused":
             return [*_answers(state, flag), f"tenuto resume {run}{flag}"]
@@ -106,10 +111,30 @@ def _used_up(state: ExecutionState) -> list[str]:
     """What is used up, as people say it: `model_calls: 3 of 3 spent`."""
     report = budget_report(state)
     lacking = ["time_ms"] if state.why == "time" else [d for d, amount in _lacking(state).items() if amount]
+    if not lacking:
+        return _capped(state)
     return [
         f"{NAMES[d]}: {shown_amount(d, report['spent'].get(d, 0))} of {shown_amount(d, report['limit'][d])} spent"
         for d in lacking
         if d in report["limit"]
+    ]
+
+
+def _capped(state: ExecutionState) -> list[str]:
+    """The calls that a cap inside the plan does not pay: a step's declared budget, or its agent's limits."""
+    parked = sorted((call for call in state.calls.values() if call.status == "parked"), key=lambda call: call.order)
+    if not parked:
+        return []
+    first = parked[0]
+    limited = state.spec.plan.budget.limited
+    short = shortfall(first.need, state.account(first.account).free, limited)
+    shown = [d for d in limited if getattr(short, d)] or list(NAMES)
+    amounts = msgspec.to_builtins(first.need).items()
+    needs = [f"{NAMES[d]}: {shown_amount(d, n)}" for d, n in amounts if n and d in shown]
+    others = f" (and {len(parked) - 1} more)" if len(parked) > 1 else ""
+    return [
+        f"{first.position}{others} needs {', '.join(needs)}, which the budget of its step or the limits of its agent "
+        "do not leave; these are caps: raise them in the plan, and run it again"
     ]
 
 
@@ -134,4 +159,8 @@ def _lacking(state: ExecutionState) -> dict[str, int]:
             needs[call.account] = add(needs.get(call.account, NOTHING), call.need)
     limited = state.spec.plan.budget.limited
     short = [shortfall(need, state.account(name).free, limited) for name, need in needs.items()]
-    return {d: sum(getattr(amount, d) for amount in short) for d in limited}
+    lacking = {d: sum(getattr(amount, d) for amount in short) for d in limited}
+    # What the run has left would have been given to them, where nothing but the run's limit were in the way.
+    report = budget_report(state)
+    left = {d: report["limit"][d] - report["spent"].get(d, 0) - report["reserved"].get(d, 0) for d in limited}
+    return lacking if any(lacking[d] > left[d] for d in limited) else dict.fromkeys(limited, 0)
