@@ -24,7 +24,7 @@ AMOUNT_NAMES = {
 """What can be added, by the names of flags and plans, with the dimension each is."""
 
 
-def read_amounts(given: Sequence[str]) -> tuple[Amount, int]:
+def read_amounts(given: Sequence[str], *, flag: str = "--add-budget") -> tuple[Amount, int]:
     """What is added to a budget, and how many milliseconds to its time. UsageError names the flag."""
     if not given:
         return NOTHING, 0
@@ -32,12 +32,12 @@ def read_amounts(given: Sequence[str]) -> tuple[Amount, int]:
     from tenuto.adapters.plans.reading import Reading, Unreadable
     from tenuto.adapters.plans.yaml_document import read_yaml
 
-    reading = Reading(read_yaml(b"{}", "--add-budget"), Path())
+    reading = Reading(read_yaml(b"{}", flag), Path())
     fields = {field.name: field for field in RUN_LIMITS.fields}
     amounts: dict[str, int] = {}
     for pair in given:
         name, equals, text = pair.partition("=")
-        where = f"--add-budget {shorten(pair)}"
+        where = f"{flag} {shorten(pair)}"
         if not equals:
             raise UsageError("an amount is given as NAME=AMOUNT", where=where, fix="for example tokens=100000")
         if name not in fields:

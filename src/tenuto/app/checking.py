@@ -10,6 +10,8 @@ import msgspec
 
 from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.programs import PythonPrograms
+from tenuto.adapters.stores.files import FileArtifactStore
+from tenuto.app.auditing import audits_told
 from tenuto.app.config import Settings
 from tenuto.app.forecast import Forecast, forecast
 from tenuto.app.locking import Move, lock_path, locked, moves, read_lock_file
@@ -36,7 +38,7 @@ __all__ = ["CheckedPlan", "check_plan"]
 class CheckedPlan:
     """A plan in which nothing is wrong, and what it resolves to.
 
-    `warnings`: what its programs reach without `ctx`.
+    `warnings`: what its programs reach without `ctx`. `audited`: what audits found of its models, a line each.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class CheckedPlan:
     profiles: dict[str, ModelProfile]
     spec: RunSpec
     warnings: tuple[Finding, ...] = ()
+    audited: tuple[str, ...] = ()
 
     @property
     def lock(self) -> Path:
@@ -84,6 +87,7 @@ class CheckedPlan:
                 }
                 for name, profile in self.profiles.items()
             ],
+            "audited": list(self.audited),
             "grade": worst_grade(self.profiles.values()),
             "forecast": msgspec.to_builtins(self.forecast),
             "lock": str(self.lock) if (moved := self.moved) is not None else None,
@@ -102,7 +106,7 @@ class CheckedPlan:
         ]
         if needed:
             lines.append(f"  needs inputs: {', '.join(needed)}")
-        return lines
+        return [*lines, *(f"  {line}" for line in self.audited)]
 
     @property
     def command(self) -> str:
@@ -153,7 +157,10 @@ async def check_plan(settings: Settings, path: Path, repository: Path, *, strict
     if problems:
         first = problems[0]
         raise InvalidPlanError(first.what, where=first.where, fix=first.fix, others=problems[1:])
-    return CheckedPlan(path=path, ready=ready, profiles=profiles, spec=spec, warnings=tuple(warnings))
+    audited = await audits_told(FileArtifactStore(settings.store / "artifacts"), list(profiles))
+    return CheckedPlan(
+        path=path, ready=ready, profiles=profiles, spec=spec, warnings=tuple(warnings), audited=tuple(audited)
+    )
 
 
 def _models(ready: ReadyPlan, override: str | None) -> dict[str, str]:

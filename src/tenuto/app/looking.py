@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tenuto.adapters.clock import SystemClock
+from tenuto.app.auditing import audits_told
 from tenuto.app.build import Store, open_workspace
 from tenuto.app.finding import resolve_run
 from tenuto.app.runs import ShownRun, is_owned
@@ -49,6 +50,7 @@ class SeenRun:
     shown: ShownRun
     timeline: Timeline
     now_us: int
+    audited: list[str]
 
 
 class SeenCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,8 +143,9 @@ async def see_run(store: Store, given: str) -> SeenRun:
     spec = await load_spec(store.contents, records[0])
     imported = await is_imported(store.journal, store.artifacts, run)
     shown = ShownRun(state=fold(spec, records), owned=await is_owned(store, run), imported=imported)
+    audited = await audits_told(store.artifacts, sorted(spec.lock.profiles))
     now_us = max(shown.state.at, SystemClock().now_us()) if shown.owned else shown.state.at
-    return SeenRun(shown=shown, timeline=timeline_of(spec, records), now_us=now_us)
+    return SeenRun(shown=shown, timeline=timeline_of(spec, records), now_us=now_us, audited=audited)
 
 
 async def look(store: Store, given: str, part: str) -> LookedAtStep | LookedAtCall:

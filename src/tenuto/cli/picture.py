@@ -75,6 +75,7 @@ def _header(seen: SeenRun) -> Iterator[tuple[str, str]]:
     models = sorted(profile.name for profile in lock.profiles.values())
     strict = ", strict" if lock.strict else ""
     yield "models", f"{', '.join(models) or '-'}; grade {grade(state)}{strict}; seed {state.seed[:12]}"
+    yield from (("audited", line) for line in seen.audited)
     yield "sandbox", lock.sandbox or "not needed"
     result = f"; result {state.result[:16]}" if state.result else ""
     imported = "; imported, so only read here" if seen.shown.imported else ""

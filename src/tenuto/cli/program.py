@@ -23,6 +23,7 @@ VERBS = {
     "demo": "See it work: run a team, kill it, resume it, replay it",
     "init": "Write a first plan with its agents",
     "check": "Check a plan and all it names, without running it",
+    "audit": "Measure how far a model repeats itself",
     "lock": "Write down what a plan resolves to, or say what moved",
     "run": "Run a plan over a repository",
     "resume": "Continue a run after a crash, a stop or a decision",
@@ -56,7 +57,7 @@ GROUPS = {
     "Run": ("run", "resume", "pause", "cancel"),
     "Decide": ("approve", "reject", "resolve"),
     "Look": ("ls", "show", "logs", "events", "budget", "artifacts"),
-    "Prove": ("replay", "verify"),
+    "Prove": ("replay", "verify", "audit"),
     "Take the files": ("apply", "checkout"),
     "Set up": ("config", "completion", "doctor"),
 }

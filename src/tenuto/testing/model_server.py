@@ -36,6 +36,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import msgspec
+
 from tenuto.adapters.models.mock import LocalMockAdapter
 from tenuto.core.canonical import canonical, clean, digest
 from tenuto.core.models import ModelReply, ModelRequest
@@ -121,14 +123,25 @@ class _Refusal:
 class CountingModelServer:
     """The server, on 127.0.0.1. Bounded: after `calls_max` requests it answers 503 to everything.
 
+    With `drifts` an answer changes where others are on their way, as on a server that computes them together.
     Counting happens before any answer is written, as a provider bills: whatever the client sees, the count holds.
     """
 
-    def __init__(self, *, seed: int = 0, faults: Iterable[str] = (), calls_max: int = 100_000, port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        faults: Iterable[str] = (),
+        calls_max: int = 100_000,
+        port: int = 0,
+        drifts: bool = False,
+    ) -> None:
         self.counted: list[CountedCall] = []
         """What each billed request cost, in the order of counting."""
         self.counts = Counts()
         self._calls_max = calls_max
+        self._drifts = drifts
+        self._serving = 0
         self._news = asyncio.Condition()
         self._faults = tuple(_Fault.parse(fault) for fault in faults)
         self._model = LocalMockAdapter(seed)
@@ -204,7 +217,11 @@ class CountingModelServer:
         if interface is None:
             await _answer(writer, 404, {"error": {"message": f"no such path: {path}"}})
             return True
-        return await self._complete(interface, body, reader, writer)
+        self._serving += 1
+        try:
+            return await self._complete(interface, body, reader, writer)
+        finally:
+            self._serving -= 1
 
     def _shown(self, path: str) -> tuple[int, dict[str, Any]]:
         match path:
@@ -283,6 +300,8 @@ class CountingModelServer:
             asked = clean(json.loads(body))
             request = interface.request(asked)
             reply = await self._model.complete(request, deadline_us=60_000_000)
+            if self._drifts and self._serving > 1:
+                reply = msgspec.structs.replace(reply, text=f"{reply.text[:10]}, among {self._serving}")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return _Refusal(400, {"message": f"not understood: {type(error).__name__}"})
         except ModelCallError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tenuto.adapters.models.local_weights import digest_of_file, engine_version, find_weights, load
+from tenuto.adapters.models.local_weights import digest_of_file, engine_version, find_weights, load, split_options
 from tenuto.adapters.models.local_wire import encode_local, read_local
 from tenuto.adapters.models.names import refused_name, split_name
 from tenuto.adapters.models.openai_stream import CHAT_STREAM, ChatStream
@@ -31,12 +32,16 @@ _TEXT_BYTES_MAX = 8 << 20
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Weights:
     path: Path
+    slots: int
+    cache: bool
     fingerprint: str
     """`xllamacpp VERSION / gguf SHA256`, the digest shortened to 16 characters."""
 
 
 class LocalModelAdapter(ModelProvider):
     """`local:` (the packaged SmolLM2) and `local:PATH.gguf`, bit-stable: one slot, no prompt cache, one thread.
+
+    `?slots=8` answers that many calls at once, `?cache=on` keeps prompts: both are faster, and not bit-stable.
 
     Weights are loaded at the first call and kept until `close`. Calls wait for each other, in the order they
     came; the deadline counts the wait. A call that computes cannot be interrupted: its caller returns at once
@@ -45,8 +50,9 @@ class LocalModelAdapter(ModelProvider):
 
     def __init__(self, *, context_tokens: int = 4096) -> None:
         self._context_tokens = context_tokens
-        self._servers: dict[Path, Any] = {}
-        self._thread: ThreadPoolExecutor | None = None
+        self._servers: dict[_Weights, Any] = {}
+        self._threads: dict[_Weights, ThreadPoolExecutor] = {}
+        self._loading = threading.Lock()
         self._weights = functools.lru_cache(16)(self._find)
 
     def profile(self, model: str) -> ModelProfile:
@@ -55,7 +61,8 @@ class LocalModelAdapter(ModelProvider):
         UsageError where a package or the file is missing, with the lines that install it.
         """
         weights = self._weights(split_name(model)[1])
-        known = find_profile("local", weights.path.name, name=model)
+        shared = weights.slots > 1 or weights.cache
+        known = find_profile("local", weights.path.name, name=model, entry="local-shared" if shared else None)
         return msgspec.structs.replace(
             known, context_tokens=self._context_tokens, source=f"{weights.fingerprint}; {known.source}"
         )
@@ -67,44 +74,51 @@ class LocalModelAdapter(ModelProvider):
             weights = self._weights(split_name(request.config.model)[1])
         except UsageError as error:
             raise refused_name(error) from error
-        if self._thread is None:
-            # One thread is the one slot: calls queue in it, and one that was given up still holds it to its end.
-            self._thread = ThreadPoolExecutor(1, "tenuto-local-model")
+        thread = self._threads.get(weights)
+        if thread is None:
+            # A thread is a slot: calls queue for it, and one that was given up still holds it to its end.
+            thread = self._threads[weights] = ThreadPoolExecutor(weights.slots, "tenuto-local-model")
         told = None if on_text is None else _told_in_loop(on_text)
-        call = self._thread.submit(self._compute, weights, encode_local(request), told)
+        body = {**encode_local(request), "cache_prompt": weights.cache}
+        call = thread.submit(self._compute, weights, body, told)
         try:
             async with asyncio.timeout(deadline_us / 1_000_000):
-                body = await asyncio.wrap_future(call)
+                answer = await asyncio.wrap_future(call)
         except TimeoutError as error:
             started = not call.cancel()
             raise ModelCallError(
                 f"no answer within {deadline_us // 1_000} ms", kind="timeout", sent=started, retryable=True
             ) from error
-        _raise_refusal(body)
-        reply = read_reply(body, request, profile, (), {})
+        _raise_refusal(answer)
+        reply = read_reply(answer, request, profile, (), {})
         served = Served(model=weights.path.name, sdk=engine_version(), system_fingerprint=weights.fingerprint)
         return read_local(msgspec.structs.replace(reply, served=served), request)
 
     async def close(self) -> None:
         """Drop waiting calls, wait for the one that computes, and free the weights. Idempotent."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        thread.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(thread.shutdown)
+        threads, self._threads = self._threads, {}
+        for thread in threads.values():
+            thread.shutdown(wait=False, cancel_futures=True)
+        for thread in threads.values():
+            await asyncio.to_thread(thread.shutdown)
         servers, self._servers = self._servers, {}
         await asyncio.to_thread(servers.clear)
 
     def _find(self, name: str) -> _Weights:
-        path = find_weights(name)
-        return _Weights(path=path, fingerprint=f"{engine_version()} / gguf {digest_of_file(path)[:16]}")
+        given, slots, cache = split_options(name)
+        path = find_weights(given)
+        fingerprint = f"{engine_version()} / gguf {digest_of_file(path)[:16]}"
+        return _Weights(path=path, slots=slots, cache=cache, fingerprint=fingerprint)
 
     def _compute(self, weights: _Weights, body: dict[str, Any], on_text: OnText | None) -> Any:
         """In the model's thread: load if need be, then answer. Only ModelCallError comes out."""
         try:
-            server = self._servers.get(weights.path)
-            if server is None:
-                server = self._servers[weights.path] = load(weights.path, context_tokens=self._context_tokens)
+            with self._loading:
+                server = self._servers.get(weights)
+                if server is None:
+                    server = self._servers[weights] = load(
+                        weights.path, context_tokens=self._context_tokens, slots=weights.slots, cache=weights.cache
+                    )
         except Exception as error:
             raise ModelCallError(
                 f"the weights cannot be loaded: {_line(error)}",

