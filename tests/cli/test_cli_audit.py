@@ -38,6 +38,7 @@ def test_a_budget_that_ends_it_is_exit_3_and_wrong_ones_exit_2(tenuto: Tenuto, p
 
 
 def test_a_model_that_answers_nothing_is_a_failure(tenuto: Tenuto, project: Path) -> None:
-    (project / "none.yaml").write_text("replies: [{ text: no, when: { contains: never asked } }]\n")
+    (project / "none.yaml").write_text("replies: [{ text: nope, when: { contains: never asked } }]\n")
     said = tenuto("audit", "scripted:none.yaml", "-n", "2", "--concurrency", "1")
     assert (said.code, "stopped early" in said.out) == (1, True)
+    assert "nothing stored" in said.out

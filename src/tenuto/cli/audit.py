@@ -76,7 +76,7 @@ async def _audit(
     limits: dict[str, int],
     *,
     quiet: bool,
-) -> tuple[Audit, str]:
+) -> tuple[Audit, str | None]:
     from tenuto.adapters.clock import SystemClock
     from tenuto.app.auditing import PROMPT, Auditor, keep_audit
     from tenuto.app.build import make_store, open_store
@@ -99,9 +99,11 @@ async def _audit(
         )
         calls = number * (1 if concurrency == 1 else 2)
         if not quiet:
-            tell(f"{_estimate(auditor, calls)}")
+            tell(_estimate(auditor, calls))
         audit = await auditor.measure(number, concurrency, (lambda _: None) if quiet else _tell_series)
         audit = _redacted(audit, opened.redactor.text)
+        if not audit.series[0].answers:
+            return audit, None
         make_store(settings.store)
         entry = await keep_audit(opened.artifacts, audit)
         return audit, entry.artifact_id
@@ -130,7 +132,7 @@ def _tell_series(series: Series) -> None:
     tell(f"{series.at_once} at once: {series.same} of {series.answers} identical")
 
 
-def _lines(audit: Audit, entry: str) -> list[str]:
+def _lines(audit: Audit, entry: str | None) -> list[str]:
     import msgspec
 
     from tenuto.cli.amounts import shown_spending
@@ -150,7 +152,8 @@ def _lines(audit: Audit, entry: str) -> list[str]:
         lines.append(f"  not sent: {', '.join(audit.dropped)}")
     if audit.stopped:
         lines.append(f"  stopped early: {audit.stopped}")
-    lines.append(f"  spent {shown_spending(msgspec.to_builtins(audit.spent)) or 'nothing'}; stored as {entry}")
+    stored = "nothing stored" if entry is None else f"stored as {entry}"
+    lines.append(f"  spent {shown_spending(msgspec.to_builtins(audit.spent)) or 'nothing'}; {stored}")
     return lines
 
 
