@@ -65,7 +65,7 @@ async def digest_of_state(path: Path) -> str:
 
 
 def test_there_are_golden_journals() -> None:
-    assert {path.stem for path in FILES} >= {"team", "python", "budget", "crash"}
+    assert {path.stem for path in FILES} >= {"team", "python", "budget", "crash", "language"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
