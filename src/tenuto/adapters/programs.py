@@ -12,7 +12,7 @@ from typing import Any
 from tenuto.adapters.importing import import_beside
 from tenuto.core.ids import Digest
 from tenuto.errors import UsageError
-from tenuto.ports.programs import DepsCarrier, Program, ProgramSource
+from tenuto.ports.programs import DepsCarrier, Guard, Program, ProgramSource
 
 __all__ = ["PythonPrograms"]
 
@@ -24,19 +24,21 @@ class PythonPrograms(ProgramSource):
     once for each object. Importing runs the module's code: plans with programs are trusted code.
 
     `deps` is what a program whose first parameter is annotated `Context[Deps]` finds as `ctx.deps`. It is not loaded
-    without (UsageError), nor with an object that is no `Deps`.
+    without (UsageError), nor with an object that is no `Deps`. `guard` watches the programs of runs that are started
+    with it.
     """
 
-    def __init__(self, search_path: Sequence[Path], deps: Any = None) -> None:
+    def __init__(self, search_path: Sequence[Path], deps: Any = None, guard: Guard | None = None) -> None:
         self._search_path = tuple(search_path)
         self._deps = deps
+        self._guard = guard
         self._loaded: dict[str, Program] = {}
 
     def load(self, target: str) -> Program:
         """See `ProgramSource.load`."""
         found = self._loaded.get(target)
         if found is None:
-            found = self._loaded[target] = self._load(target)
+            found = self._loaded[target] = self._load(target)._replace(guard=self._guard)
         return found
 
     def _load(self, target: str) -> Program:

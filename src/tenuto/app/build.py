@@ -21,6 +21,7 @@ from tenuto.ports.journal import Journal
 from tenuto.runtime.contents import Contents
 
 if TYPE_CHECKING:
+    from tenuto.adapters.programs import PythonPrograms
     from tenuto.adapters.tools.toolbox import Toolbox
     from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
     from tenuto.ports.model import ModelProvider
@@ -32,6 +33,7 @@ __all__ = [
     "build_engine",
     "build_toolbox",
     "choose_sandbox",
+    "guarded_programs",
     "has_journal",
     "make_store",
     "open_store",
@@ -187,7 +189,6 @@ def build_engine(
     `deps` is what step programs find as `ctx.deps`.
     """
     from tenuto.adapters.plans.produced import ProducedPlans
-    from tenuto.adapters.programs import PythonPrograms
     from tenuto.adapters.workspace.pool import remove_dead
     from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
     from tenuto.runtime.engine import PlanExecutionEngine
@@ -202,7 +203,7 @@ def build_engine(
         workspace=lambda contents: TreeWorkspace(contents, store.path / "work", redactor=store.redactor),
         clock=clock,
         plans=ProducedPlans(),
-        programs=PythonPrograms([directory], deps),
+        programs=guarded_programs(directory, deps),
         max_parallel=settings.max_parallel,
         providers=provider_limits(settings),
         environment=settings.variables,
@@ -210,6 +211,14 @@ def build_engine(
         redactor=store.redactor,
         sandbox=sandbox,
     )
+
+
+def guarded_programs(directory: Path, deps: Any = None) -> PythonPrograms:
+    """The programs of a plan in that directory, watched while they run."""
+    from tenuto.adapters.guard.auditing import AuditGuard
+    from tenuto.adapters.programs import PythonPrograms
+
+    return PythonPrograms([directory], deps, AuditGuard())
 
 
 def _secrets(settings: Settings) -> Mapping[str, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from tenuto.adapters.clock import SystemClock
-from tenuto.adapters.programs import PythonPrograms
-from tenuto.app.build import Store
+from tenuto.app.build import Store, guarded_programs
 from tenuto.app.config import Settings
 from tenuto.app.driving import read_start
 from tenuto.app.finding import resolve_run
@@ -23,6 +23,9 @@ from tenuto.core.spec import RunSpec
 from tenuto.errors import DamagedStoreError, UsageError
 from tenuto.runtime.imported import is_imported
 from tenuto.runtime.replay import ReplayReport, VerifyReport, replay, replay_against, verify
+
+if TYPE_CHECKING:
+    from tenuto.adapters.programs import PythonPrograms
 
 __all__ = ["grade_of_run", "refuse_outside", "replay_run", "todays", "verify_run"]
 
@@ -40,7 +43,7 @@ async def replay_run(settings: Settings, store: Store, given: str, *, against: P
     if against is None:
         if imported:
             return await replay(store.journal, store.contents, run)
-        programs = PythonPrograms([plan_directory(recorded.lock.places, Path(started.repository))])
+        programs = guarded_programs(plan_directory(recorded.lock.places, Path(started.repository)))
         return await replay(store.journal, store.contents, run, programs)
     spec, programs = await todays(settings, recorded, against)
     return await replay_against(store.journal, store.contents, run, spec, programs)
@@ -65,13 +68,14 @@ async def todays(settings: Settings, recorded: RunSpec, directory: Path) -> tupl
     if place is None:
         raise UsageError("the run's plan is from no file", fix="replay it without --against")
     ready = await ready_plan(directory / place, directory, sandbox=None, need_sandbox=False)
-    programs = PythonPrograms([ready.directory])
+    programs = guarded_programs(ready.directory)
     code = {name: programs.load(target).code for name, target in programs_of(ready.plan)}
     known = recorded.lock.profiles
     names = model_names(ready.plan, ready.agents, recorded.lock.model)
     lock = Lock(
         at_once=recorded.lock.at_once,
         code=code,
+        guarded=recorded.lock.guarded,
         model=recorded.lock.model,
         places={**ready.places, **_tool_places(ready)},
         profiles={name: _todays_profile(settings, known.get(name), name) for name in sorted(names)},

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tenuto.core.ids import Digest
 
-__all__ = ["DepsCarrier", "Program", "ProgramSource"]
+__all__ = ["DepsCarrier", "Guard", "Program", "ProgramSource"]
 
 Deps_co = TypeVar("Deps_co", covariant=True)
 
@@ -19,16 +19,30 @@ class DepsCarrier(Protocol[Deps_co]):
     def deps(self) -> Deps_co: ...
 
 
+class Guard(Protocol):
+    """Watches step programs while their own code runs, and not while they wait. One serves many programs."""
+
+    def enter(self) -> None:
+        """The code runs from here, in this thread, until `leave`. Called by the frame that runs it."""
+        ...
+
+    def leave(self) -> str:
+        """The code waits or has ended. What it reached without `ctx`, in one line; empty where nothing."""
+        ...
+
+
 class Program(NamedTuple):
     """An async function `f(ctx, inputs)`, where it stands (`file:line`), and the hash of its source.
 
-    `deps` is what the caller of the run gave it, where it asks for any; never recorded.
+    `deps` is what the caller of the run gave it, where it asks for any; never recorded. `guard` watches it in
+    runs that are started with it.
     """
 
     function: Callable[[Any, Any], Coroutine[Any, Any, Any]]
     where: str
     code: Digest
     deps: Any = None
+    guard: Guard | None = None
 
 
 class ProgramSource(Protocol):

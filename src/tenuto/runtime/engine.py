@@ -39,7 +39,7 @@ from tenuto.ports.clock import Clock
 from tenuto.ports.journal import Fence, Journal, Session
 from tenuto.ports.model import ModelProvider
 from tenuto.ports.plans import PlanReader
-from tenuto.ports.programs import ProgramSource
+from tenuto.ports.programs import Program, ProgramSource
 from tenuto.ports.tools import Tools
 from tenuto.ports.workspace import Workspace
 from tenuto.runtime.bus import EventBus
@@ -345,14 +345,15 @@ class PlanExecutionEngine:
         missing = {name for step in steps.values() for name in _named_agents(step) if name not in registry.agents}
         if missing:
             raise InvalidPlanError(f"the plan names agents that are not there: {', '.join(sorted(missing))}")
-        code = {
-            name: self._load_program(step.work.target).code
+        programs = {
+            name: self._load_program(step.work.target)
             for name, step in steps.items()
             if isinstance(step.work, UsesWork)
         }
         lock = Lock(
             at_once=self._provider_places,
-            code=code,
+            code={name: program.code for name, program in programs.items()},
+            guarded=any(program.guard is not None for program in programs.values()),
             model=model,
             places=dict(places),
             sandbox=self._sandbox,
@@ -392,7 +393,7 @@ class PlanExecutionEngine:
             names |= {step.model for step in part.steps} | {part.defaults.model}
         return {name for name in names if name} | {plan.defaults.model or MODEL_DEFAULT}
 
-    def _load_program(self, target: str) -> Any:
+    def _load_program(self, target: str) -> Program:
         if self._programs is None:
             raise UsageError(f"this engine was given no source of programs for {target}")
         return self._programs.load(target)
@@ -407,6 +408,7 @@ class PlanExecutionEngine:
             inputs=program_inputs(state, step),
             seed=state.seed,
             at_us=state.at,
+            guarded=state.spec.lock.guarded,
         )
 
     # --- sessions and inbox -----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,13 +21,17 @@ from tenuto.core.events.program import Ask, OpenLanes, StepAdvanced
 from tenuto.core.events.step import Failure
 from tenuto.core.ids import StepPath
 from tenuto.core.state import Fed
-from tenuto.ports.programs import Program
+from tenuto.ports.programs import Guard, Program
 from tenuto.runtime.context import AskError, Context, Lane, Lanes, Waiting
 
-__all__ = ["RunningProgram"]
+__all__ = ["TEST_GUARD", "RunningProgram"]
 
 _ASKS_MAX = 10_000
 """Requests of one advance: more means that a program asks without ever waiting."""
+
+
+TEST_GUARD: ContextVar[Guard | None] = ContextVar("TEST_GUARD", default=None)
+"""Watches the programs that begin while it is set, whatever their runs say: for tests."""
 
 
 class _Fiber:
@@ -56,10 +61,21 @@ class _Gather:
 class RunningProgram:
     """One attempt of a program. Not thread-safe; every method runs the user's code to its next waits and returns."""
 
-    def __init__(self, program: Program, *, path: StepPath, attempt: int, inputs: Any, seed: str, at_us: int) -> None:
+    def __init__(
+        self,
+        program: Program,
+        *,
+        path: StepPath,
+        attempt: int,
+        inputs: Any,
+        seed: str,
+        at_us: int,
+        guarded: bool = False,
+    ) -> None:
         self._path = path
         self._attempt = attempt
         self._program = program
+        self._guard = TEST_GUARD.get() or (program.guard if guarded else None)
         root = Lane("", at_us)
         self._lanes = Lanes(root)
         self._context = Context(run_seed=seed, step=path, attempt=attempt, lanes=self._lanes, deps=program.deps)
@@ -160,13 +176,22 @@ class RunningProgram:
         if coroutine is None:
             return None
         self._lanes.current = fiber.lane
+        guard = self._guard
+        if guard is not None:
+            guard.enter()
+        yielded = None
         try:
             yielded = coroutine.throw(error) if error is not None else coroutine.send(value)
         except StopIteration as stop:
             fiber.coroutine, fiber.value = None, stop.value
-            return None
         except (Exception, SystemExit) as raised:  # noqa: BLE001  # user code: its errors are values
             fiber.coroutine, fiber.error = None, raised
+        finally:
+            reached = "" if guard is None else guard.leave()
+        if reached:
+            _close(coroutine)
+            fiber.coroutine, fiber.error = None, RuntimeError(reached)
+        if fiber.coroutine is None:
             return None
         if isinstance(yielded, Waiting):
             self._at = self._at or _place(coroutine)

@@ -354,6 +354,7 @@ class _Replay:
             inputs=program_inputs(self.state, step),
             seed=self.state.seed,
             at_us=self.state.at,
+            guarded=self.state.spec.lock.guarded,
         )
 
     async def _pass_over(self, path: StepPath) -> None:

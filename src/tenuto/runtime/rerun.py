@@ -65,6 +65,7 @@ def _rerun(
         inputs=program_inputs(state, step),
         seed=state.seed,
         at_us=frame.started_at,
+        guarded=state.spec.lock.guarded,
     )
     advances = [running.start()]
     advances.extend(running.feed(fed) for fed in frame.fed)
