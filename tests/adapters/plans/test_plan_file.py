@@ -241,6 +241,7 @@ def test_each_slip_in_a_step_is_one_line_at_its_place(text: str, line: str) -> N
         ("inputs: { x: { type: int } }", "1:22: inputs.x.type: this is one of string, integer,"),
         ("inputs: { x: { type: integer, default: '5' } }", "1:31: inputs.x.default: the default is no integer, but"),
         ("budget: 5", "1:9: budget: a budget is an object, not the number 5"),
+        ("agents: [../../**/*.md]", "1:10: agents[0]: ../../**/*.md would look through all that is above the plan"),
         ("mcp: .mcp.json", "1:1: mcp: this key is not in this version"),
         ("merge: { prefer: b }", "1:10: merge.prefer: there is no step b; use one of: a"),
         ("tools: [my.tools]", "1:9: tools[0]: my.tools names no module; write python:MODULE"),

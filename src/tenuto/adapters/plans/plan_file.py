@@ -235,6 +235,9 @@ def _matches(reading: Reading, glob: str, at: KeyPath) -> list[str]:
             reading.note(at, f"the file {shorten(glob)} is not there", "create it, or correct the path")
             return []
         return [glob]
+    if "**" in glob and ".." in glob.split("/"):
+        reading.note(at, f"{shorten(glob)} would look through all that is above the plan", "leave out .. or **")
+        return []
     try:
         found = [path for path in directory.glob(glob) if path.is_file()]
     except (ValueError, NotImplementedError, OSError, IndexError):
