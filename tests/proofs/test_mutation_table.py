@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tenuto.adapters.models.mock import LocalMockAdapter
 from tenuto.cli.program import run_program
+from tenuto.core.models import ModelProfile, Price
 
 Record = dict[str, Any]
 Found = Callable[[Record], bool]
@@ -194,3 +196,47 @@ def test_replay_stops_at_the_first_call_that_a_change_reaches(row: Row, recorded
         assert row.differs in found["recorded"]
         assert row.differs in found["current"]
         assert found["recorded"][row.differs] != found["current"][row.differs]
+
+
+def test_a_model_that_would_drop_a_parameter_is_asked_for_something_else(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def profile(_: LocalMockAdapter, model: str) -> ModelProfile:
+        accepts = ("temperature", "top_p", "max_tokens", "tools", "json_schema")
+        return ModelProfile(name=model, accepts=accepts, grade="exact", price=Price(input_micros=7), source="tenuto")
+
+    monkeypatch.setattr(LocalMockAdapter, "profile", profile)
+    code, said = give("replay", "r", "--against", TABLE, "--json", "--store", recorded.store)
+    found = json.loads(said)["divergence"]
+    assert (code, found["call"], found["where"]) == (5, "survey/1/0", f"{PLAN}:10:3")
+    assert found["recorded"] == {"sent": ["temperature", "top_p", "seed"]}
+    assert found["current"] == {"sent": ["temperature", "top_p"]}
+    assert give("replay", "r", "--store", recorded.store)[0] == 0
+
+
+LONG = """\
+tenuto: 1
+inputs: { text: { type: string } }
+budget: { tool_calls: 4 }
+steps:
+  first: { run: "# ${{ inputs.text }}" }
+  second: { needs: [first], run: "# ${{ inputs.text }} again" }
+"""
+
+
+def test_long_bodies_are_compared_by_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a change that no call feels, every record has another hash; its bodies stand beside it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    plan = tmp_path / "long.plan.yaml"
+    plan.write_text(LONG)
+    given = ("--input", f"text={'x' * 20_000}", "--no-sandbox", "--store", tmp_path / "store")
+    assert give("run", plan, "--run", "r", *given)[0] == 0
+    for changed, code, call in (
+        (LONG.replace("tool_calls: 4", "tool_calls: 5"), 0, None),
+        (LONG.replace(" again", " Again"), 5, "second/1/0"),
+    ):
+        plan.write_text(changed)
+        ended, said = give("replay", "r", "--against", tmp_path, "--json", "--store", tmp_path / "store")
+        found = json.loads(said)["divergence"]
+        assert (ended, found and found["call"]) == (code, call), said[:2_000]

@@ -8,7 +8,7 @@ executed, nothing is asked of a model, nothing is written. The first difference 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from itertools import zip_longest
 from typing import Any, NamedTuple, NoReturn
 
@@ -402,7 +402,7 @@ class _Replay:
             )
         )
 
-    def _where(self, event: Event | Input | None, differing: Iterable[str] = ()) -> str:
+    def _where(self, event: Event | Input | None, differing: Collection[str] = ()) -> str:
         if isinstance(event, StepAdvanced) and event.at:
             return event.at
         path, _ = _place(event)
@@ -413,6 +413,8 @@ class _Replay:
         if not names:
             return ""
         part = "steps." + ".plan.steps.".join(names)
+        if "sent" in differing:  # what is known of the model has changed, not the plan
+            return spec.place(f"{part}.model") or spec.place("defaults.model") or spec.place(part)
         kinds = (f"{part}.{key}" for key in ("prompt", "run", "uses", "plan", "approval", "wait"))
         return next(filter(None, map(spec.place, kinds)), spec.place(part) or spec.place(f"steps.{names[0]}"))
 
