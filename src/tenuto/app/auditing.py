@@ -38,8 +38,7 @@ so nobody can spend more than the limit. Files are kept as trees, and parallel b
 order of the plan.
 
 Explain in five sentences, to somebody who has never seen such an engine, why it writes before it acts, and \
-what could go wrong if it did not.
-"""
+what could go wrong if it did not."""
 """Long enough that batches and caches show: with short prompts answers are often equal by luck."""
 
 
