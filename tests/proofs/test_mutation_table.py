@@ -240,3 +240,15 @@ def test_long_bodies_are_compared_by_what_they_are(tmp_path: Path, monkeypatch: 
         ended, said = give("replay", "r", "--against", tmp_path, "--json", "--store", tmp_path / "store")
         found = json.loads(said)["divergence"]
         assert (ended, found and found["call"]) == (code, call), said[:2_000]
+
+
+def test_the_same_work_by_an_agent_of_another_name_is_another_route(recorded: Recorded, tmp_path: Path) -> None:
+    today = tmp_path / "today"
+    shutil.copytree(TABLE, today, ignore=shutil.ignore_patterns("__pycache__"))
+    writer = (today / "agents/writer.md").read_text()
+    (today / "agents/scribe.md").write_text(writer.replace("name: writer", "name: scribe"))
+    (today / PLAN).write_text((today / PLAN).read_text().replace("agent: writer", "agent: scribe"))
+    code, said = give("replay", "r", "--against", today, "--json", "--store", recorded.store)
+    found = json.loads(said)["divergence"]
+    assert (code, found["call"], found["where"]) == (5, "left/1/0", f"{PLAN}:21:5")
+    assert (found["recorded"], found["current"]) == ({"agent": "writer"}, {"agent": "scribe"})
