@@ -46,7 +46,7 @@ def test_the_report_of_a_run_has_the_documented_shape(tenuto: Tenuto) -> None:
     assert [step["path"] for step in report["steps"]] == ["say", "write"]
     keys = {"path", "status", "agent", "attempts", "step_key", "output_digest", "tree_digest", "reused", "calls"}
     assert keys <= set(report["steps"][0])
-    assert tenuto("show", "one", "--json").object == {**report, "owned": False}
+    assert tenuto("show", "one", "--json").object == {**report, "imported": False, "owned": False}
 
 
 def test_equal_seeds_give_equal_results_under_other_ids(tenuto: Tenuto) -> None:

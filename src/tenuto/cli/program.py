@@ -57,8 +57,8 @@ GROUPS = {
     "Run": ("run", "resume", "pause", "cancel"),
     "Decide": ("approve", "reject", "resolve"),
     "Look": ("ls", "show", "logs", "events", "budget", "artifacts"),
-    "Prove": ("replay", "verify", "audit"),
-    "Take the files": ("apply", "checkout"),
+    "Prove": ("replay", "verify", "diff", "audit"),
+    "Take out": ("apply", "checkout", "export", "import"),
     "Set up": ("config", "completion", "doctor"),
 }
 """The verbs as `tenuto --help` orders them; those in no group come last."""
