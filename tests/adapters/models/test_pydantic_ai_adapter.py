@@ -105,7 +105,7 @@ async def test_what_a_provider_has_not_is_dropped_and_named(ask: Any) -> None:
     model = FunctionModel(lambda *_: response("{}"), profile={"supports_json_schema_output": False})
     other = PydanticAIAdapter("anthropic", KEY, clock=ManualClock(), make_model=lambda _: model)
     reply = await other.complete(ask("anthropic:m", "x", schema=SCHEMA), deadline_us=DEADLINE_US)
-    assert reply.dropped == ("json_schema", "seed", "top_p")
+    assert reply.dropped == ("json_schema", "seed", "temperature", "top_p"), "an unknown name: nothing can be pinned"
 
 
 @pytest.mark.parametrize(
