@@ -46,7 +46,7 @@ def test_a_plan_goes_through_yaml_and_python_unchanged(generated: Generated) -> 
 
 @pytest.mark.battery
 @pytest.mark.timeout(1_800)
-@settings(SLOW, max_examples=2_000)
+@settings(SLOW, max_examples=200)
 @given(plans(depth=2))
 def test_many_plans_go_through_yaml_and_python_unchanged(generated: Generated) -> None:
     check_round_trip(generated)

@@ -52,7 +52,7 @@ def test_a_plan_reads_back_from_its_text(generated: Generated) -> None:
 
 @pytest.mark.battery
 @pytest.mark.timeout(1_800)
-@settings(SLOW, max_examples=3_000)
+@settings(SLOW, max_examples=300)
 @given(plans(depth=2))
 def test_many_plans_read_back_from_their_texts(generated: Generated) -> None:
     check_round_trip(generated)
