@@ -8,9 +8,9 @@ these bytes is the record's hash and event id. `at` is microseconds since 1970-0
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from typing import Any
+from hashlib import sha256
+from typing import Any, Union
 
 import msgspec
 
@@ -52,6 +52,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What any record is, of whatever kind and version."""
+
     at: int
     data: msgspec.Raw
     kind: str
@@ -60,10 +62,21 @@ class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fals
     version: int
 
 
+def _stored_form(kind: type[Event]) -> type[msgspec.Struct]:
+    """A record of one kind as it is stored. The union of all of them is read in one go, told apart by `kind`."""
+    fields: list[tuple[str, Any]] = [("at", int), ("data", kind), ("prev", Digest), ("seq", int), ("version", int)]
+    name = kind.__name__
+    return msgspec.defstruct(
+        name, fields, frozen=True, forbid_unknown_fields=True, gc=False, tag=name, tag_field="kind"
+    )
+
+
 _encode_event = msgspec.json.Encoder(order="sorted").encode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decoders: dict[str, Any] = {kind.__name__: msgspec.json.Decoder(kind).decode for kind in EVENTS}
-_inputs = frozenset(INPUTS)
+_StoredForm: Any = Union[tuple(map(_stored_form, EVENTS))]  # noqa: UP007  # made of what is in EVENTS
+_decode_stored: Any = msgspec.json.Decoder(_StoredForm).decode
+_KINDS = frozenset(kind.__name__ for kind in EVENTS)
+_INPUTS = frozenset(INPUTS)
 _TEMPLATE: dict[type, bytes] = {
     kind: b'{"at":%%d,"data":%%b,"kind":"%b","prev":"%%b","seq":%%d,"version":%d}'
     % (kind.__name__.encode(), FORMAT_VERSION)
@@ -74,24 +87,33 @@ _TEMPLATE: dict[type, bytes] = {
 def encode(event: Event, *, seq: int, at: int, prev: Digest) -> tuple[Digest, bytes]:
     """The record's hash and bytes. Bodies over `INLINE_MAX` must have been taken out before (`stored`)."""
     body = _TEMPLATE[type(event)] % (at, _encode_event(event), prev.encode(), seq)
-    return Digest(hashlib.sha256(body).hexdigest()), body
+    return Digest(sha256(body).hexdigest()), body
 
 
 def decode(body: bytes) -> Record:
     """Read a record. Raises ValueError, saying why, for what is no record of this version."""
+    try:
+        found = _decode_stored(body)
+    except ValueError:
+        _refuse_unknown(body)
+        raise
+    if found.version != FORMAT_VERSION:
+        _refuse_unknown(body)
+    return Record(found.seq, found.at, found.prev, Digest(sha256(body).hexdigest()), found.data)
+
+
+def _refuse_unknown(body: bytes) -> None:
+    """Say what is not known of a record that could not be read, where that is its format or its kind."""
     envelope = _decode_envelope(body)
     if envelope.version != FORMAT_VERSION:
         raise ValueError(f"record format {envelope.version} is not known")
-    decoder = _decoders.get(envelope.kind)
-    if decoder is None:
+    if envelope.kind not in _KINDS:
         raise ValueError(f"the kind {envelope.kind!r} is not known")
-    hashed = Digest(hashlib.sha256(body).hexdigest())
-    return Record(envelope.seq, envelope.at, envelope.prev, hashed, decoder(envelope.data))
 
 
 def is_input(event: Event) -> bool:
     """Whether the event comes from outside the kernel."""
-    return type(event) in _inputs
+    return type(event) in _INPUTS
 
 
 def bodies(event: Event) -> Iterator[tuple[str, Content]]:
