@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PLAN_PLACE",
+    "SET_PLACE",
     "ReadyPlan",
     "check_json_inputs",
     "model_names",
@@ -31,10 +32,13 @@ __all__ = [
     "ready_loaded",
     "ready_plan",
     "tool_modules",
+    "with_settings",
 ]
 
 PLAN_PLACE = "plan"
 """Under this key `Lock.places` holds the plan's own file: relative to the repository, or absolute."""
+SET_PLACE = "--set "
+"""Under this and its path `Lock.places` holds what was set in the run's plan by a fork, and not in its files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +123,21 @@ def plan_place(path: Path, repository: Path) -> str:
     """Where a plan's file is, as the lock says it: relative to the repository where it is inside."""
     whole, root = os.path.realpath(path), os.path.realpath(repository)
     return os.path.relpath(whole, root) if Path(whole).is_relative_to(root) else whole
+
+
+def with_settings(
+    plan: Plan, agents: Mapping[str, AgentSpec], directory: Path, places: Mapping[str, str]
+) -> tuple[Plan, Mapping[str, AgentSpec]]:
+    """A plan of today's files with what was set in a recorded one by forks: `places` is the recorded one's."""
+    settings = {part.removeprefix(SET_PLACE): text for part, text in places.items() if part.startswith(SET_PLACE)}
+    if not settings:
+        return plan, agents
+    from tenuto.adapters.plans.part_setting import PlanAndAgents, set_part
+
+    whole = PlanAndAgents(plan, agents, directory)
+    for path, text in settings.items():
+        whole = set_part(whole, path, text)
+    return whole.plan, whole.agents
 
 
 def plan_directory(places: Mapping[str, str], repository: Path) -> Path:

@@ -14,7 +14,16 @@ from tenuto.app.build import Store, guarded_programs
 from tenuto.app.config import Settings
 from tenuto.app.driving import read_start
 from tenuto.app.finding import resolve_run
-from tenuto.app.plans import PLAN_PLACE, ReadyPlan, model_names, plan_directory, programs_of, ready_plan
+from tenuto.app.plans import (
+    PLAN_PLACE,
+    SET_PLACE,
+    ReadyPlan,
+    model_names,
+    plan_directory,
+    programs_of,
+    ready_plan,
+    with_settings,
+)
 from tenuto.core.ids import RunId
 from tenuto.core.models import Grade, ModelProfile
 from tenuto.core.plan import Lock, Registry
@@ -63,27 +72,29 @@ async def grade_of_run(store: Store, run: RunId) -> Grade:
 
 
 async def todays(settings: Settings, recorded: RunSpec, directory: Path) -> tuple[RunSpec, PythonPrograms]:
-    """What the run's plan file and all it names come to in `directory`."""
+    """What the run's plan file and all it names come to in `directory`, with what forks have set in it."""
     place = recorded.lock.places.get(PLAN_PLACE)
     if place is None:
         raise UsageError("the run's plan is from no file", fix="replay it without --against")
     ready = await ready_plan(directory / place, directory, sandbox=None, need_sandbox=False)
+    plan, agents = with_settings(ready.plan, ready.agents, ready.directory, recorded.lock.places)
     programs = guarded_programs(ready.directory)
-    code = {name: programs.load(target).code for name, target in programs_of(ready.plan)}
+    code = {name: programs.load(target).code for name, target in programs_of(plan)}
     known = recorded.lock.profiles
-    names = model_names(ready.plan, ready.agents, recorded.lock.model)
+    names = model_names(plan, agents, recorded.lock.model)
+    was_set = {part: text for part, text in recorded.lock.places.items() if part.startswith(SET_PLACE)}
     lock = Lock(
         at_once=recorded.lock.at_once,
         code=code,
         guarded=recorded.lock.guarded,
         model=recorded.lock.model,
-        places={**ready.places, **_tool_places(ready)},
+        places={**ready.places, **_tool_places(ready), **was_set},
         profiles={name: _todays_profile(settings, known.get(name), name) for name in sorted(names)},
         sandbox=recorded.lock.sandbox,
         strict=recorded.lock.strict,
     )
     tools = {spec.name: spec for spec in ready.tools.specs()}
-    return RunSpec(ready.plan, Registry(agents=dict(ready.agents), tools=tools), lock), programs
+    return RunSpec(plan, Registry(agents=dict(agents), tools=tools), lock), programs
 
 
 def _tool_places(ready: ReadyPlan) -> dict[str, str]:

@@ -17,16 +17,18 @@ from tenuto.core.agents import AgentSpec, Capability
 from tenuto.core.canonical import parse
 from tenuto.core.durations import duration_text
 from tenuto.core.merging import MergePolicy
-from tenuto.core.plan import ApprovalWork, Plan, PlanWork, PromptWork, RunWork, Step, UsesWork, WaitWork
+from tenuto.core.plan import ApprovalWork, Defaults, Plan, PlanWork, PromptWork, RunWork, Step, UsesWork, WaitWork
 
 __all__ = [
     "AGENT_FIELDS",
     "PLAN_FIELDS",
     "STEP_FIELDS",
     "agent_value",
+    "defaults_value",
     "dollars_text",
     "front_matter_value",
     "plan_value",
+    "step_value",
 ]
 
 _NAMES = {
@@ -62,7 +64,7 @@ def plan_value(plan: Plan, agents: Mapping[str, AgentSpec]) -> Block:
     """The whole file. `agents` stand in it where it names no files of agents."""
     value = Block(tenuto=1) | _fields(plan, tuple(name for name in PLAN_FIELDS if name != "steps"))
     value["name"] = plan.name
-    value["steps"] = Block({step.name: _step(step) for step in plan.steps})
+    value["steps"] = Block({step.name: step_value(step) for step in plan.steps})
     if agents and not plan.agents:
         value["agents"] = Block({name: agent_value(agent) for name, agent in agents.items()})
     order = ("tenuto", *PLAN_FIELDS)
@@ -75,6 +77,11 @@ def agent_value(agent: AgentSpec) -> Block:
     if agent.instructions:
         value["instructions"] = _prompt(agent.instructions, "")
     return value
+
+
+def defaults_value(defaults: Defaults) -> Block:
+    """The defaults of a plan."""
+    return _fields(defaults, defaults.__struct_fields__)
 
 
 def front_matter_value(agent: AgentSpec) -> Block:
@@ -137,7 +144,8 @@ def dollars_text(micros: int) -> str:
     return f"{whole}.{decimals.ljust(2, '0')}"
 
 
-def _step(step: Step) -> Block:
+def step_value(step: Step) -> Block:
+    """A step as it stands below its name."""
     return Block(_fields(step, _STEP_FIRST) | _work(step) | _fields(step, _STEP_LAST))
 
 

@@ -66,6 +66,7 @@ def _output_schema(reading: Reading, value: Any, path: KeyPath) -> Raw:
         file = (reading.directory / source).as_posix()
         data = _read(reading, source, path)
         value = _read_json(data, file) if source.endswith(".json") else read_yaml(data, file).value
+        reading.sources[written(path)] = source
         place = f"{file}:1:1"
     if not isinstance(value, dict):
         raise Unreadable(f"a schema is an object, not {described(value)}", "write keys such as type:", place=place)
