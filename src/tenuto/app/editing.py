@@ -164,7 +164,7 @@ def _allowed(differing: Sequence[tuple[str, Path]], paths: Mapping[Path, str], r
         shown = [shorten(_shown(file, repository)) for file in dict.fromkeys(others)]
         what = f"{', '.join(shown)} {'has' if len(shown) == 1 else 'have'} changed as well"
         them = "it" if len(shown) == 1 else "them"
-        raise UsageError(what, where=shown[0], fix=f"name {them} with --edit too, or restore {them}")
+        raise UsageError(what, fix=f"name {them} with --edit too, or restore {them}")
     return changes
 
 

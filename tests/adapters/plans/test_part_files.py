@@ -56,7 +56,7 @@ def test_all_files_are_known(before: LoadedPlan) -> None:
         ("prompts/a.md", "Look", "See", [("steps.a.prompt", "prompts/a.md")]),
         ("schemas/a.json", "object", "array", [("steps.a.output", "schemas/a.json")]),
         ("agents/scout.md", "look", "see", [("agents.scout.instructions", "agents/scout.md")]),
-        ("parts/do.plan.yaml", "steps", "merge: { prefer: inner }\nsteps", [("steps.do.plan.merge", "parts/do.plan.yaml")]),
+        ("parts/do.plan.yaml", "steps", "name: D\nsteps", [("steps.do.plan.name", "parts/do.plan.yaml")]),
         ("parts/texts/inner.md", "Inner", "Else", [("steps.do.plan.steps.inner.prompt", "parts/texts/inner.md")]),
         ("x.plan.yaml", "steps:", "# a comment\nsteps:", []),
     ],
