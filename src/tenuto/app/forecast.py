@@ -104,7 +104,7 @@ def _width(compiled: StepSpec) -> int | None:
 def _prompt(compiled: StepSpec) -> Bound:
     """All attempts of the step's agent, then of those that take over from it."""
     bound = NOTHING
-    for agent in (compiled.agent, *(agent for agent, _ in compiled.fallbacks)):
+    for agent in (compiled.agent, *compiled.fallbacks):
         if agent is not None:
             bound = _sum(bound, _times(_attempt(compiled, agent), compiled.retry.attempts))
     return bound

@@ -48,7 +48,7 @@ def locked(ready: ReadyPlan, spec: RunSpec) -> Locked:
     prompts: dict[str, Any] = {}
     for path, inner, step in _steps(spec):
         compiled = inner.step(step.name)
-        entry: dict[str, Any] = {"digest": compiled.static}
+        entry: dict[str, Any] = {"digest": inner.static(step.name)}
         if compiled.agent is not None:
             entry |= {"model": compiled.agent.model, "max_tokens": compiled.agent.max_tokens}
             entry |= {"agent": compiled.agent.agent} if compiled.agent.agent else {}

@@ -12,7 +12,6 @@ from tenuto.core.events.program import AskAgent
 from tenuto.core.ids import Digest, StepPath, child_path, iteration_path, split_position
 from tenuto.core.scope import rendered, step_scope
 from tenuto.core.state import ROOT, ExecutionState, StepState
-from tenuto.core.work import work_of
 
 __all__ = ["leaf", "result_digest", "step_key"]
 
@@ -53,7 +52,7 @@ def step_key(state: ExecutionState, step: StepState, tree: Digest) -> Digest:
         static = digest(f"{state.spec.asked_agent(asked).agent_digest}".encode())
         inputs = digest(_encode(asked))
     else:
-        static = work_of(state, step).static
+        static = state.spec_of(step).static(step.name, step.route)
         inputs = _inputs(state, step)
     key = _Key(inputs=inputs, memory=_NO_MEMORY, path=step.path, seed=state.seed, static=static, tree=tree)
     return Digest(hashlib.sha256(_encode(key)).hexdigest())

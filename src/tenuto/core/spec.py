@@ -57,10 +57,10 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class StepSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A step of the plan, compiled. `static` is the part of its step key that does not depend on the run.
+    """A step of the plan, compiled.
 
-    `fallbacks` are the agents that take over from `agent`, each with the static part of its own step keys. `judges`
-    are the needs of which the step's own condition reads how they ended: these do not skip it.
+    `fallbacks` are the agents that take over from `agent`. `judges` are the needs of which the step's own condition
+    reads how they ended: these do not skip it.
     """
 
     agent: AgentWork | None
@@ -69,7 +69,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     condition: Template | None
     duration: Template | None
     effect: Effect
-    fallbacks: tuple[tuple[AgentWork, Digest], ...]
+    fallbacks: tuple[AgentWork, ...]
     foreach: Template | None
     index: int
     judges: frozenset[str]
@@ -79,14 +79,18 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output_fixed: msgspec.Raw | None
     produced: Template | None
     prompt: Template | None
-    prompt_version: Digest | None
     retry: Retry
-    static: Digest
     step: Step
     target: str
     timeout_ms: int | None
     until: Template | None
     values: Template | None
+
+    @property
+    def prompt_version(self) -> Digest | None:
+        """The hash of the prompt's template and its name."""
+        work = self.step.work
+        return digest(f"{work.source}\0{work.text}".encode()) if isinstance(work, PromptWork) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +101,7 @@ class RunSpec:
     works: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """What each step does, kept for `core.work`, which alone reads and fills it."""
     _steps: dict[str, StepSpec] = field(default_factory=dict[str, StepSpec], repr=False)
+    _statics: dict[tuple[str, int], Digest] = field(default_factory=dict[tuple[str, int], Digest], repr=False)
     _agents: dict[Any, AgentWork] = field(default_factory=dict[Any, AgentWork], repr=False)
     _inner: dict[Any, RunSpec] = field(default_factory=dict[Any, "RunSpec"], repr=False)
 
@@ -163,6 +168,15 @@ class RunSpec:
             found = self._steps[name] = self._compile(self.plan.steps[self.index[name]])
         return found
 
+    def static(self, name: str, route: int = 0) -> Digest:
+        """The part of a step's key that does not depend on the run; `route` counts the agents that have failed."""
+        found = self._statics.get((name, route))
+        if found is None:
+            compiled = self.step(name)
+            agent = compiled.fallbacks[route - 1] if route else compiled.agent
+            found = self._statics[name, route] = self._static(compiled.step, agent)
+        return found
+
     def inner(self, name: str, produced: Content | None = None) -> RunSpec:
         """The sub-plan of a step, compiled: the one of its file, or the one that was produced for it.
 
@@ -185,12 +199,10 @@ class RunSpec:
         return found
 
     def _compile(self, step: Step) -> StepSpec:
-        work, defaults, agent, prompt_version = step.work, self.plan.defaults, None, None
-        named = None
+        work, defaults, agent, named = step.work, self.plan.defaults, None, None
         if isinstance(work, PromptWork):
             named = self.registry.agents.get(work.agent) if work.agent else None
             agent = self._step_agent(step, work.agent)
-            prompt_version = digest(f"{work.source}\0{work.text}".encode())
         takeovers = step.fallback or (named.fallbacks if named else ())
         output = None if step.output is None else parse_value(parse(step.output))
         condition = None if step.condition is None else parse_condition(step.condition)
@@ -202,7 +214,7 @@ class RunSpec:
             condition=condition,
             duration=parse_text(work.duration) if isinstance(work, WaitWork) else None,
             effect=step.effect or ("workspace" if step.grants.nothing else "once"),
-            fallbacks=tuple((other, self._static(step, other)) for other in self._step_agents(step, takeovers)),
+            fallbacks=tuple(self._step_agents(step, takeovers)),
             foreach=None if step.foreach is None else parse_value(parse(step.foreach)),
             index=self.index[step.name],
             judges=frozenset() if condition is None else _judged(condition) & frozenset(step.needs),
@@ -212,9 +224,7 @@ class RunSpec:
             output_fixed=step.output if output is not None and output.constant else None,
             produced=parse_value(work.text) if isinstance(work, PlanWork) and work.plan is None else None,
             prompt=parse_text(work.text) if isinstance(work, PromptWork) else None,
-            prompt_version=prompt_version,
             retry=step.retry or (named.retry if named else None) or defaults.retry,
-            static=self._static(step, agent),
             step=step,
             target=work.target if isinstance(work, UsesWork) else "",
             timeout_ms=next((timeout for timeout in timeouts if timeout is not None), None),

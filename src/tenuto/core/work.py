@@ -29,13 +29,12 @@ WorkKind = Literal["agent", "command", "program", "plan", "person", "wait"]
 
 
 class StepWork(NamedTuple):
-    """A step's compiled spec, its kind, the agent of its loop, and the static part of its step key."""
+    """A step's compiled spec, its kind, the agent of its loop, and the plan it belongs to."""
 
     spec: StepSpec
     kind: WorkKind
     agent: AgentWork | None
     run: RunSpec
-    static: Digest
 
     def agent_for(self, step: StepState, where: Position) -> AgentWork:
         """Who makes this model call."""
@@ -52,14 +51,12 @@ def work_of(state: ExecutionState, step: StepState) -> StepWork:
     """What this step, child or asked step does."""
     spec = state.spec_of(step)
     if step.asked is not None and isinstance(step.asked, AskAgent):
-        compiled = spec.step(step.name)
-        return StepWork(compiled, "agent", spec.asked_agent(step.asked), spec, compiled.static)
+        return StepWork(spec.step(step.name), "agent", spec.asked_agent(step.asked), spec)
     known: StepWork | None = spec.works.get(step.name)
     if known is None:
         known = spec.works[step.name] = _plan_work(spec, spec.step(step.name))
     if step.route:
-        agent, static = known.spec.fallbacks[step.route - 1]
-        return known._replace(agent=agent, static=static)
+        return known._replace(agent=known.spec.fallbacks[step.route - 1])
     return known
 
 
@@ -87,7 +84,7 @@ def _plan_work(spec: RunSpec, compiled: StepSpec) -> StepWork:
             kind = "person"
         case WaitWork():
             kind = "wait"
-    return StepWork(compiled, kind, compiled.agent, spec, compiled.static)
+    return StepWork(compiled, kind, compiled.agent, spec)
 
 
 def new_frame(state: ExecutionState, step: StepState, tree: Digest) -> Frame:
