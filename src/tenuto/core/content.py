@@ -16,10 +16,11 @@ INLINE_MAX = 16 * 1024
 
 
 ABSENT = msgspec.Raw(b"")
+UNNAMED = Digest("")
 
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The canonical bytes of a JSON value, named by their digest.
+    """The canonical bytes of a JSON value, named by their digest: at once, or by `named` when it is needed.
 
     `raw` is `ABSENT` where only the reference is at hand: in a record whose body is over `INLINE_MAX` bytes. The
     shell fills it in (`filled`) before the kernel sees the event, so the kernel never reads a blob.
@@ -38,6 +39,17 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def of_bytes(cls, data: bytes) -> Content:
         """Wrap bytes that are canonical already."""
         return cls(digest=digest(data), length=len(data), raw=msgspec.Raw(data))
+
+    @classmethod
+    def unnamed(cls, raw: msgspec.Raw) -> Content:
+        """Wrap canonical bytes that a record will name (`named`): until then nobody needs their digest."""
+        return cls(digest=UNNAMED, length=len(raw), raw=raw)
+
+    def named(self, known: Digest | None = None) -> Content:
+        """With its digest: the `known` one, where a record has it, or computed."""
+        if self.digest != UNNAMED:
+            return self
+        return Content(digest(self.data) if known is None else known, self.length, self.raw)
 
     @property
     def at_hand(self) -> bool:

@@ -47,8 +47,9 @@ def completed(state: ExecutionState, step: StepState, output: Content) -> Comman
         if isinstance(whole, MergePlan):
             return MergeTrees(MergeRequested(call=position(step.path, 0, MERGED_WHOLE), plan=whole))
         tree = whole
-    made = leaf(state, step, status="completed", output=output.digest, tree=tree, error=None)
-    return Conclude(StepCompleted(leaf=made, output=output.digest, path=step.path, tree=tree))
+    named = output.named().digest
+    made = leaf(state, step, status="completed", output=named, tree=tree, error=None)
+    return Conclude(StepCompleted(leaf=made, output=named, path=step.path, tree=tree))
 
 
 def failed(state: ExecutionState, step: StepState, error: Failure, tree: Digest) -> Command:

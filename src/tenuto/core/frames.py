@@ -36,20 +36,29 @@ CORRECTIONS_MAX = 2
 """How often a model may correct an answer that does not meet its schema."""
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of a reply as it is stored."""
+_NO_TEXT = msgspec.Raw(b'""')
 
-    text: str = ""
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a reply as it is stored. `quoted` is its text as JSON: the output of a step without a schema."""
+
+    quoted: msgspec.Raw = msgspec.field(name="text", default=_NO_TEXT)
     tool_calls: tuple[ToolCallAsk, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return _read_text(self.quoted)
 
 
 _read_reply = msgspec.json.Decoder(Reply).decode
-_write_reply = msgspec.json.Encoder(order="sorted").encode
+_read_text = msgspec.json.Decoder(str).decode
+_write = msgspec.json.Encoder(order="sorted").encode
 
 
 def reply_content(text: str, tool_calls: tuple[ToolCallAsk, ...]) -> Content:
     """The artifact of a reply. Text and arguments must be clean and canonical."""
-    return Content.of_bytes(_write_reply(Reply(text=text, tool_calls=tool_calls)))
+    quoted = msgspec.Raw(_write(text)) if text else _NO_TEXT
+    return Content.of_bytes(_write(Reply(quoted=quoted, tool_calls=tool_calls)))
 
 
 def read_reply(content: Content) -> Reply:
@@ -66,7 +75,7 @@ def after_reply(state: ExecutionState, step: StepState, event: ModelReplied) -> 
         outcome = _answer(reply, event, structured=structured)
         if isinstance(outcome, Failure):
             return feed(state, step, ordinal, failure=outcome)
-        return feed(state, step, ordinal, value=outcome)
+        return feed(state, step, ordinal, value=outcome.named())
     if not isinstance(frame, AgentFrame):
         raise AssertionError(f"{step.path} makes no model calls")
     base = int(split_position(event.call)[2]) + 1
@@ -104,7 +113,7 @@ def _answer(reply: Reply, event: ModelReplied, *, structured: bool) -> Content |
             return Content.of_bytes(canonical(clean(parse(reply.text))))
         except ValueError as error:
             return Failure(call=event.call, kind="schema", message=f"$: {error}")
-    return Content.of_bytes(msgspec.json.encode(reply.text))
+    return Content.unnamed(reply.quoted)
 
 
 def _correction(violations: tuple[str, ...]) -> str:

@@ -164,8 +164,7 @@ def step_expanded(state: ExecutionState, event: StepExpanded) -> ExecutionState:
 def step_completed(state: ExecutionState, event: StepCompleted) -> ExecutionState:
     step = state.steps[event.path]
     output = None if step.verdict is None else step.verdict.output
-    if output is None:
-        output = outcome_of(state, step)
+    output = outcome_of(state, step) if output is None else output.named(event.output)
     step = replace(
         step,
         due=False,
