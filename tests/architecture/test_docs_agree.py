@@ -23,8 +23,9 @@ from tenuto.core.events import DERIVED, INPUTS
 from tenuto.core.expressions import ROOTS
 from tenuto.core.expressions.cel.functions import FUNCTIONS
 from tenuto.core.expressions.cel.macros import MACROS
-from tenuto.core.records import FORMAT_VERSION
+from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.secret_forms import BUILTIN_PATTERNS
+from tenuto.core.upcasting import LIFTS
 from tenuto.errors import ExitCode
 from tenuto.runtime.context import Context
 from tenuto.runtime.engine import PlanExecutionEngine
@@ -49,7 +50,16 @@ def test_the_journal_page_lists_every_kind_of_event() -> None:
     page = read("journal.md")
     assert table(page, "input") == {kind.__name__ for kind in INPUTS}
     assert table(page, "derived") == {kind.__name__ for kind in DERIVED}
-    assert f"now {FORMAT_VERSION}" in page
+
+
+def test_the_journal_page_lists_every_version() -> None:
+    page = read("journal.md")
+    logic = page.split("\n| logic |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in logic] == [str(n + 1) for n in range(LOGIC_VERSION)]
+    kinds = page.split("\n| record |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    listed = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in kinds]
+    newer = [(f"`{kind}`", str(n + 2)) for kind, lifts in sorted(LIFTS.items()) for n in range(len(lifts))]
+    assert listed == newer
 
 
 def test_the_decision_on_templates_names_their_roots() -> None:

@@ -1,4 +1,4 @@
-"""Write the golden journals of the current format: python tests/golden/record.py (only for a new format version).
+"""Write the golden journals of the newest logic: python tests/golden/record.py (only where they are not there yet).
 
 Each file is one run as JSON lines: first `{"blobs": {digest: base64}}` with every body its records name, then the
 records exactly as stored. Released files are never written again.
@@ -23,11 +23,12 @@ from tenuto.adapters.tools.changing import WriteFileTool, write_bytes
 from tenuto.adapters.tools.listing import ListFilesTool
 from tenuto.adapters.tools.toolbox import Toolbox
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
-from tenuto.core.budget import Amount
+from tenuto.core.budget import Amount, Limits
 from tenuto.core.content import Content
 from tenuto.core.events.call import ModelCallRequested
 from tenuto.core.events.run import RunStarted
 from tenuto.core.ids import Digest, RunId
+from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.merging import MergePolicy
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest, ToolCallAsk, Usage
 from tenuto.core.plan import ApprovalWork, InputSpec, PlanWork, Repeat, Retry, Step, WaitWork
@@ -187,12 +188,32 @@ async def language(engine: PlanExecutionEngine, repository: Path) -> None:
     assert state.status == "ok", state.why
 
 
+async def items(engine: PlanExecutionEngine, repository: Path) -> None:
+    """What agents and sub-plans may spend: all items of a `foreach` together in logic 1, each of them since logic 2."""
+    inner = plan(prompt("one", "Say ${{ inputs.word }}"), inputs={"word": InputSpec()}, budget=Limits(model_calls=1))
+    made = plan(
+        prompt("each", "Do ${{ item }}", agent="thrifty", foreach=["a", "b", "c"], on_error="continue"),
+        Step(
+            name="sub",
+            foreach=raw(["x", "y"]),
+            on_error="continue",
+            values={"word": raw("${{ item }}")},
+            work=PlanWork(plan=inner),
+        ),
+        tokens=9_000,
+    )
+    agents = {"thrifty": agent("thrifty", limits=Limits(model_calls=1))}
+    state = await engine.execute(made, repository, "items", agents=agents)
+    assert state.status == "ok", state.why
+
+
 SCENES: dict[str, Callable[[PlanExecutionEngine, Path], Awaitable[None]]] = {
     "team": team,
     "python": python,
     "budget": budget,
     "crash": crash,
     "language": language,
+    "items": items,
 }
 
 
@@ -229,7 +250,7 @@ async def record(name: str, directory: Path) -> None:
 
 
 async def main() -> None:
-    directory = HERE / "v1"
+    directory = HERE / f"v{LOGIC_VERSION}"
     directory.mkdir(exist_ok=True)
     for name in SCENES:
         if not (directory / f"{name}.jsonl").exists():

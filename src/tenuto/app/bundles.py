@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +30,6 @@ from tenuto.errors import (
 from tenuto.ports.artifacts import ArtifactStore, BlobStore
 from tenuto.ports.journal import Journal, StoredRecord
 from tenuto.runtime.contents import Contents
-from tenuto.runtime.engine import LOGIC_VERSION
 from tenuto.runtime.imported import mark_imported
 from tenuto.runtime.loading import checked, fold, load_spec
 
@@ -124,7 +123,6 @@ async def _check(bundle: OpenBundle, path: Path) -> None:
         first = records[0].event
         if isinstance(first, RunStarted) and first.run != run:
             raise DamagedStoreError(f"its records are of run {first.run}")
-        _refuse_newer(records)
         spec = await load_spec(bundle, records[0])
         named = await _named(bundle, [record.event for record in records])
         if len(named) != bundle.head.blobs:
@@ -194,14 +192,6 @@ def _chained(run: RunId, rows: Sequence[StoredRecord]) -> list[Record]:
 def _status(records: Sequence[Record]) -> str:
     last = records[-1].event
     return last.status if isinstance(last, RunEnded) else "unfinished"
-
-
-def _refuse_newer(records: Iterable[Record]) -> None:
-    newest = max((int(getattr(record.event, "logic", 0)) for record in records), default=0)
-    if newest > LOGIC_VERSION:
-        raise NewerStoreError(
-            f"the run was driven by logic {newest}; this tenuto knows {LOGIC_VERSION}", fix="use a newer tenuto"
-        )
 
 
 async def _named(blobs: BlobStore, events: Sequence[Event]) -> set[Digest]:

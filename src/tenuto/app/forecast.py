@@ -81,10 +81,16 @@ def _step_forecast(spec: RunSpec, name: str) -> StepForecast:
     if compiled.step.repeat is not None:
         each = _times(each, compiled.step.repeat.max)
     items = _width(compiled)
-    caps = {d: spec.cap(compiled.index, d) for d in DIMENSIONS}
-    limit = Bound(**{d: None if cap >= PLENTY else cap for d, cap in caps.items()})
+    if compiled.foreach is not None:
+        each = _least(each, _caps(spec.item_cap, compiled.index))
+    limit = _caps(spec.cap, compiled.index)
     whole = _least(_times(each, items), limit)
     return StepForecast(step=name, items=items, each=each, limit=limit, whole=whole)
+
+
+def _caps(cap: Callable[[int, str], int], index: int) -> Bound:
+    caps = {d: cap(index, d) for d in DIMENSIONS}
+    return Bound(**{d: None if most >= PLENTY else most for d, most in caps.items()})
 
 
 def _unbounded(spec: RunSpec) -> Bound:

@@ -94,7 +94,7 @@ async def todays(settings: Settings, recorded: RunSpec, directory: Path) -> tupl
         strict=recorded.lock.strict,
     )
     tools = {spec.name: spec for spec in ready.tools.specs()}
-    return RunSpec(plan, Registry(agents=dict(agents), tools=tools), lock), programs
+    return RunSpec(plan, Registry(agents=dict(agents), tools=tools), lock, recorded.logic), programs
 
 
 def _tool_places(ready: ReadyPlan) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from tenuto.core.budget import DIMENSIONS, Amount
 from tenuto.core.cancelling import cancel_step
 from tenuto.core.canonical import digest
 from tenuto.core.commands import Command, Conclude, MergeTrees
@@ -56,7 +57,9 @@ def expand(state: ExecutionState, step: StepState, tree: Digest) -> Command:
             raise ValueError(f"key: two items have the key {twice!r}; use a key that tells them apart")
     share = None
     if state.spec.limited and items:
-        share = split(state.account(step.account).free, len(items))
+        parts = split(state.account(step.account).free, len(items))
+        run = state.spec_of(step)
+        share = Amount(**{d: min(getattr(parts, d), run.item_cap(spec.index, d)) for d in DIMENSIONS})
     return Conclude(
         StepExpanded(
             items=digest(b"[" + b",".join(bytes(i) for i in items) + b"]"),

@@ -16,7 +16,7 @@ from tenuto.core.events.program import AskAgent
 from tenuto.core.ids import StepPath, child_path
 from tenuto.core.models import Price, Usage
 from tenuto.core.shares import PLENTY
-from tenuto.core.state import ROOT, Call, ExecutionState, PlanFrame, StepState
+from tenuto.core.state import Call, ExecutionState, PlanFrame, StepState
 
 __all__ = [
     "RUN",
@@ -158,33 +158,35 @@ def payment(state: ExecutionState, call: Call) -> BudgetMoved | None:
 
 
 def _headroom(state: ExecutionState, step: StepState, dimension: str) -> dict[StepPath, int]:
-    """What each plan's step around a call, with all its children and lanes, may still be given by others."""
+    """What each plan's step and each item around a call, with all below them, may still be given by others."""
     found: dict[StepPath, int] = {}
-    member: StepState | None = _member(state, step)
-    while member is not None:
-        cap = _cap(state, member, dimension)
+    around: StepState | None = step
+    while around is not None:
+        cap = _cap(state, around, dimension)
         if cap < PLENTY:
-            names = (name for name in state.accounts if _within(name, member.path))
+            names = (name for name in state.accounts if _within(name, around.path))
             granted = sum(getattr(state.accounts[name].granted, dimension) for name in names)
-            found[member.path] = max(0, cap - int(granted))
-        member = None if member.block == ROOT else _member(state, state.steps[member.block])
+            found[around.path] = max(0, cap - int(granted))
+        around = None if around.parent is None else state.steps[around.parent]
     return found
 
 
-def _cap(state: ExecutionState, member: StepState, dimension: str) -> int:
-    spec = state.spec_of(member)
-    cap = spec.cap(spec.index[member.name], dimension)
-    if member.produced is None:
+def _cap(state: ExecutionState, step: StepState, dimension: str) -> int:
+    """What a step may have at most. An iteration and an asked step have part of what the one above them may."""
+    spec = state.spec_of(step)
+    index = spec.index[step.name]
+    if step.parent is None or step.parent == step.block:
+        cap = spec.cap(index, dimension)
+    elif step.child_index >= 0 and state.steps[step.parent].expansion is not None:
+        cap = spec.item_cap(index, dimension)
+        if spec.logic < 2:  # Only the step of the plan itself was looked at for what its produced plan may spend.
+            return cap
+    else:
+        return PLENTY
+    if step.produced is None:
         return cap
-    own = getattr(spec.inner(member.name, member.produced).plan.budget, dimension)
+    own = getattr(spec.inner(step.name, step.produced).plan.budget, dimension)
     return cap if own is None else min(cap, own)
-
-
-def _member(state: ExecutionState, step: StepState) -> StepState:
-    """The plan's step that a child, an iteration or an asked step is part of."""
-    while step.parent is not None and step.parent != step.block:
-        step = state.steps[step.parent]
-    return step
 
 
 def _within(account: str, step: str) -> bool:

@@ -4,6 +4,7 @@
 
 Canonical JSON (`core.canonical`); `prev` is the SHA-256 of the record before (64 zeros for seq 0); the SHA-256 of
 these bytes is the record's hash and event id. `at` is microseconds since 1970-01-01 UTC, the engine's reading.
+`version` is that of the kind: events are written in the newest, and read from every one there was (`core.upcasting`).
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from tenuto.core.events.plan import PlanLoaded, PlanRequested
 from tenuto.core.events.program import AskAgent, AskModel, AskPerson, AskTool, StepAdvanced
 from tenuto.core.events.run import RunEnded, RunStarted
 from tenuto.core.ids import Digest
+from tenuto.core.upcasting import lifted, newest_version
+from tenuto.errors import NewerStoreError
 
 __all__ = [
-    "FORMAT_VERSION",
     "GENESIS",
     "Record",
     "absent",
@@ -33,10 +35,10 @@ __all__ = [
     "encode",
     "fill",
     "is_input",
+    "older_form",
     "stored",
 ]
 
-FORMAT_VERSION = 1
 GENESIS = Digest("0" * 64)
 """`prev` of the first record."""
 
@@ -75,12 +77,12 @@ _encode_event = msgspec.json.Encoder(order="sorted").encode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _StoredForm: Any = Union[tuple(map(_stored_form, EVENTS))]  # noqa: UP007  # made of what is in EVENTS
 _decode_stored: Any = msgspec.json.Decoder(_StoredForm).decode
-_KINDS = frozenset(kind.__name__ for kind in EVENTS)
+_NEWEST: dict[type, int] = {kind: newest_version(kind.__name__) for kind in EVENTS}
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in EVENTS}
 _INPUTS = frozenset(INPUTS)
 _TEMPLATE: dict[type, bytes] = {
-    kind: b'{"at":%%d,"data":%%b,"kind":"%b","prev":"%%b","seq":%%d,"version":%d}'
-    % (kind.__name__.encode(), FORMAT_VERSION)
-    for kind in EVENTS
+    kind: b'{"at":%%d,"data":%%b,"kind":"%b","prev":"%%b","seq":%%d,"version":%d}' % (kind.__name__.encode(), newest)
+    for kind, newest in _NEWEST.items()
 }
 
 
@@ -91,24 +93,51 @@ def encode(event: Event, *, seq: int, at: int, prev: Digest) -> tuple[Digest, by
 
 
 def decode(body: bytes) -> Record:
-    """Read a record. Raises ValueError, saying why, for what is no record of this version."""
+    """Read a record of any version that there was.
+
+    Raises ValueError, saying why, for what is no record; NewerStoreError for a kind or version that is not known yet.
+    """
     try:
         found = _decode_stored(body)
     except ValueError:
-        _refuse_unknown(body)
-        raise
-    if found.version != FORMAT_VERSION:
-        _refuse_unknown(body)
+        older = _lifted(body)
+        if older is None:
+            raise
+        found = _decode_stored(older)
+    if found.version != _NEWEST[type(found.data)]:
+        found = _decode_stored(_lifted(body))
     return Record(found.seq, found.at, found.prev, Digest(sha256(body).hexdigest()), found.data)
 
 
-def _refuse_unknown(body: bytes) -> None:
-    """Say what is not known of a record that could not be read, where that is its format or its kind."""
+def _lifted(body: bytes) -> bytes | None:
+    """A record of an older version as one of the newest; None for one that says it is of the newest."""
     envelope = _decode_envelope(body)
-    if envelope.version != FORMAT_VERSION:
-        raise ValueError(f"record format {envelope.version} is not known")
-    if envelope.kind not in _KINDS:
-        raise ValueError(f"the kind {envelope.kind!r} is not known")
+    kind = _KINDS.get(envelope.kind)
+    newest = 0 if kind is None else _NEWEST[kind]
+    if envelope.version > newest:
+        knows = f"knows version {newest} of it" if newest else "does not know that kind"
+        raise NewerStoreError(
+            f"the record is a {envelope.kind} of version {envelope.version}; this tenuto {knows}",
+            fix=f"use a tenuto that knows {envelope.kind} of version {envelope.version}",
+        )
+    if envelope.version == newest:
+        return None
+    if envelope.version < 1:
+        raise ValueError(f"there is no record of version {envelope.version}")
+    data = msgspec.Raw(lifted(envelope.kind, envelope.version, envelope.data))
+    return _encode_event(msgspec.structs.replace(envelope, data=data, version=newest))
+
+
+def older_form(stored: bytes, body: bytes) -> Digest | None:
+    """The hash of a stored record that says exactly what `body` says, in an older version of its kind; else None."""
+    if stored.rpartition(b":")[2] == body.rpartition(b":")[2]:
+        return None  # the versions stand last, and are the same
+    try:
+        record = decode(stored)
+    except (ValueError, NewerStoreError):
+        return None
+    _, newest = encode(record.event, seq=record.seq, at=record.at, prev=record.prev)
+    return record.hash if newest == body else None
 
 
 def is_input(event: Event) -> bool:

@@ -8,13 +8,13 @@ from tenuto.core.budget import DIMENSIONS, NOTHING, Amount, Limits
 from tenuto.core.events.program import AskAgent
 from tenuto.core.plan import ApprovalWork, Plan, PlanWork, PromptWork, Registry, RunWork, Step, UsesWork, WaitWork
 
-__all__ = ["PLENTY", "ask_cap", "divided", "limited_dimensions", "step_cap"]
+__all__ = ["PLENTY", "ask_cap", "divided", "item_cap", "limited_dimensions", "step_cap"]
 
 PLENTY = 2**53 - 1
 """Granted where a dimension has no limit."""
 
 
-def divided(plan: Plan, registry: Registry, limits: Mapping[str, int | None]) -> tuple[Amount, ...]:
+def divided(plan: Plan, registry: Registry, limits: Mapping[str, int | None], logic: int) -> tuple[Amount, ...]:
     """The account of each step of a plan: its declared budget, or an equal share of what is left of the limits.
 
     Shares go only to steps that can spend the dimension; what cannot be divided stays with the whole. In a dimension
@@ -32,19 +32,32 @@ def divided(plan: Plan, registry: Registry, limits: Mapping[str, int | None]) ->
         undeclared = [i for i, amount in declared.items() if amount is None]
         for i in undeclared:
             share = left if limit is None else left // len(undeclared)
-            shares[i][dimension] = min(share, step_cap(plan.steps[i], registry, dimension))
+            shares[i][dimension] = min(share, step_cap(plan.steps[i], registry, dimension, logic))
     return tuple(Amount(**share) if share else NOTHING for share in shares)
 
 
-def step_cap(step: Step, registry: Registry, dimension: str) -> int:
-    """What a step may have at most, whatever others leave over: its declared budget, the limits of its agent or of
-    the sub-plan that its file names."""
-    caps = [_limit(step.budget, dimension)]
+def step_cap(step: Step, registry: Registry, dimension: str, logic: int) -> int:
+    """What a step with all its items may have at most, whatever others leave over: its declared budget and, where it
+    is no `foreach`, what `_work_cap` says."""
+    own = _limit(step.budget, dimension)
+    # Logic 1 held what an agent may spend in a step against all items of a `foreach` together.
+    work = _work_cap(step, registry, dimension) if step.foreach is None or logic < 2 else PLENTY
+    return work if own is None else min(own, work)
+
+
+def item_cap(step: Step, registry: Registry, dimension: str, logic: int) -> int:
+    """What each item of a `foreach` may have at most: it is a step of its own."""
+    return PLENTY if logic < 2 else _work_cap(step, registry, dimension)
+
+
+def _work_cap(step: Step, registry: Registry, dimension: str) -> int:
+    """What the limits of a step's agent, or of the sub-plan that its file names, leave to one step."""
+    limit: int | None = None
     if isinstance(step.work, PromptWork) and step.work.agent is not None:
-        caps.append(_limit(registry.agents[step.work.agent].limits, dimension))
-    if isinstance(step.work, PlanWork) and step.work.plan is not None:
-        caps.append(_limit(step.work.plan.budget, dimension))
-    return min((c for c in caps if c is not None), default=PLENTY)
+        limit = _limit(registry.agents[step.work.agent].limits, dimension)
+    elif isinstance(step.work, PlanWork) and step.work.plan is not None:
+        limit = _limit(step.work.plan.budget, dimension)
+    return PLENTY if limit is None else limit
 
 
 def ask_cap(ask: AskAgent, registry: Registry, dimension: str) -> int:

@@ -22,6 +22,7 @@ from tenuto.core.content import Content
 from tenuto.core.events.program import AskAgent, AskModel
 from tenuto.core.expressions import Template, parse_condition, parse_text, parse_value
 from tenuto.core.ids import Digest
+from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.plan import (
     ApprovalWork,
     Defaults,
@@ -37,7 +38,7 @@ from tenuto.core.plan import (
     UsesWork,
     WaitWork,
 )
-from tenuto.core.shares import ask_cap, divided, limited_dimensions, step_cap
+from tenuto.core.shares import ask_cap, divided, item_cap, limited_dimensions, step_cap
 from tenuto.core.tools import Effect
 
 __all__ = ["RunSpec", "StepSpec"]
@@ -98,6 +99,8 @@ class RunSpec:
     plan: Plan
     registry: Registry
     lock: Lock
+    logic: int = LOGIC_VERSION
+    """The version of the kernel's decisions that the run follows."""
     works: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """What each step does, kept for `core.work`, which alone reads and fills it."""
     _steps: dict[str, StepSpec] = field(default_factory=dict[str, StepSpec], repr=False)
@@ -195,7 +198,7 @@ class RunSpec:
             prefix = f"{name}/"
             code = {n.removeprefix(prefix): c for n, c in self.lock.code.items() if n.startswith(prefix)}
             lock = replace(self.lock, code=code, places={})
-            found = self._inner[memo] = RunSpec(plan, self.registry, lock)
+            found = self._inner[memo] = RunSpec(plan, self.registry, lock, self.logic)
         return found
 
     def _compile(self, step: Step) -> StepSpec:
@@ -289,7 +292,7 @@ class RunSpec:
 
     def divided(self, limits: Mapping[str, int | None]) -> tuple[Amount, ...]:
         """The account of each step where the whole has these limits (`core.shares`)."""
-        return divided(self.plan, self.registry, limits)
+        return divided(self.plan, self.registry, limits, self.logic)
 
     @cached_property
     def rest(self) -> Amount:
@@ -300,8 +303,12 @@ class RunSpec:
         return Amount(**rest) if rest else NOTHING
 
     def cap(self, index: int, dimension: str) -> int:
-        """What a step may have at most, whatever others leave over."""
-        return step_cap(self.plan.steps[index], self.registry, dimension)
+        """What a step with all its items may have at most, whatever others leave over."""
+        return step_cap(self.plan.steps[index], self.registry, dimension, self.logic)
+
+    def item_cap(self, index: int, dimension: str) -> int:
+        """What each item of a step's `foreach` may have at most."""
+        return item_cap(self.plan.steps[index], self.registry, dimension, self.logic)
 
     def ask_cap(self, ask: AskAgent, dimension: str) -> int:
         """What an asked agent may have at most."""

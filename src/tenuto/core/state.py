@@ -315,7 +315,6 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     head: Digest = Digest("0" * 64)
     in_doubt: Amount = NOTHING
     limits_added: Amount = NOTHING
-    logic: int = 1
     max_parallel: int = 1
     merges_open: int = 0
     open_calls: int = 0
@@ -340,6 +339,11 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tree: Digest = Digest("")
     turn: int = -1
     why: str = ""
+
+    @property
+    def logic(self) -> int:
+        """The version of the kernel's decisions that the run follows, from its start to its end."""
+        return self.spec.logic
 
     @property
     def ended(self) -> bool:

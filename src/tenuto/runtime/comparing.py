@@ -10,8 +10,8 @@ from tenuto.core.canonical import parse
 from tenuto.core.commands import CallModel
 from tenuto.core.events import Event
 from tenuto.core.events.call import ModelCallRequested
-from tenuto.core.ids import RunId
-from tenuto.core.records import GENESIS, Record, absent, decode, fill, is_input
+from tenuto.core.ids import Digest, RunId
+from tenuto.core.records import GENESIS, Record, absent, decode, fill, is_input, older_form
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState
 from tenuto.core.turn import Entry
@@ -56,6 +56,12 @@ class Comparison:
     def upcoming(self, count: int) -> list[bytes]:
         """The bodies of the next records, as many as there are."""
         return [row.body for row in self._rows[self.next : self.next + count]]
+
+    def as_recorded(self, seq: int, head: Digest, body: bytes) -> tuple[Digest, bytes]:
+        """A record that is made now as it stands in the journal, where that says the same in an older version."""
+        stored = self._rows[seq].body if seq < len(self._rows) else body
+        older = None if stored == body else older_form(stored, body)
+        return (head, body) if older is None else (older, stored)
 
     def peek(self) -> Record:
         """The next record, its long bodies left out."""

@@ -52,10 +52,8 @@ from tenuto.runtime.perform import Effects
 from tenuto.runtime.programs import RunningProgram
 from tenuto.runtime.rerun import program_inputs, rerun_programs
 
-__all__ = ["LOGIC_VERSION", "PlanExecutionEngine"]
+__all__ = ["PlanExecutionEngine"]
 
-LOGIC_VERSION = 1
-"""The version of the kernel's decisions. A changed decision keeps its old branch under the old number."""
 INBOX_POLL_US = 250_000
 GRACE_US = 5_000_000
 
@@ -166,7 +164,7 @@ class PlanExecutionEngine:
             commit=commit,
             inputs=Content.of(clean(dict(inputs or {}))),
             lock=digest(lock_body),
-            logic=LOGIC_VERSION,
+            logic=spec.logic,
             max_parallel=max_parallel or self._max_parallel,
             plan=digest(plan_body),
             registry=digest(registry_body),
@@ -228,7 +226,6 @@ class PlanExecutionEngine:
         first = RunResumed(
             add_budget=add_budget,
             add_time_ms=add_time_ms,
-            logic=LOGIC_VERSION,
             max_parallel=max_parallel or state.max_parallel,
         )
         return await self._drive(state, fence, first, programs)

@@ -52,7 +52,7 @@ class Feed:
         if not is_input(event):
             raise self._stray(record, "the record stands where the kernel derives nothing more")
         if self._recorded is not None:
-            self._recorded.take(event, record.at, self._comparison.upcoming)
+            self._recorded.take(event, record.at, self._comparison.upcoming, self._comparison.as_recorded)
         turn = self._take(record)
         if self._recorded is not None:
             self._recorded.hold_against(turn)
@@ -79,7 +79,7 @@ class Feed:
         before = self._comparison.before
         if before is not None and isinstance(event, RunStarted):
             event = started_today(event, before, self._state.spec)
-        return take(self._state, event, at=record.at)
+        return take(self._state, event, at=record.at, recorded=self._comparison.as_recorded)
 
     async def _pass_over(self, path: StepPath) -> None:
         """Take what an unchecked program said as it stands: what others said in this turn comes after it."""

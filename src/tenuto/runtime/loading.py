@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,11 +13,12 @@ from tenuto.core.bodies import read_lock, read_plan, read_registry
 from tenuto.core.events.run import RunStarted
 from tenuto.core.evolve import evolve, start
 from tenuto.core.ids import Digest, RunId
+from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.records import GENESIS, Record, absent, decode, fill
 from tenuto.core.snapshots import read_snapshot
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState
-from tenuto.errors import DamagedStoreError, UsageError
+from tenuto.errors import DamagedStoreError, NewerStoreError, UsageError
 from tenuto.ports.artifacts import BlobStore
 from tenuto.ports.journal import NO_HEAD, Head, Journal, StoredRecord
 from tenuto.runtime.contents import Contents
@@ -41,9 +43,16 @@ def collector_paused() -> Iterator[None]:
 
 
 def checked(run: RunId, stored: StoredRecord, prev: Digest, seq: int) -> Record:
-    """Decode one record and check its place in the chain. DamagedStoreError names the record."""
+    """Decode one record and check its place in the chain.
+
+    DamagedStoreError and NewerStoreError name the record.
+    """
     try:
         record = decode(stored.body)
+    except NewerStoreError as error:
+        if hashlib.sha256(stored.body).hexdigest() != stored.hash:  # a damaged one may look like a newer one
+            raise _damaged(run, seq, "its bytes are not what was written (hash differs)") from error
+        raise NewerStoreError(error.what, where=f"run {run}, record {seq}", fix=error.fix) from None
     except ValueError as error:
         raise _damaged(run, seq, f"the record cannot be read: {error}") from error
     if record.seq != seq or stored.seq != seq:
@@ -103,12 +112,22 @@ async def _checked_and_filled(
 
 
 async def load_spec(contents: BlobStore, first: Record) -> RunSpec:
-    """The plan, registry and lock that a run started with. DamagedStoreError when the first record is no start."""
+    """The plan, registry and lock that a run started with, and the logic that it follows.
+
+    DamagedStoreError when the first record is no start, NewerStoreError for a logic that is not known.
+    """
     event = first.event
     if not isinstance(event, RunStarted):
         raise DamagedStoreError(f"a journal begins with RunStarted, not {type(event).__name__}", fix=_REMEDY)
+    if event.logic > LOGIC_VERSION:
+        raise NewerStoreError(
+            f"the run follows logic {event.logic} of the kernel; this tenuto knows {LOGIC_VERSION}",
+            where=f"run {event.run}, record 0",
+            fix=f"use a tenuto that knows logic {event.logic}",
+        )
     found = await contents.get_many([event.plan, event.registry, event.lock])
-    return RunSpec(read_plan(found[event.plan]), read_registry(found[event.registry]), read_lock(found[event.lock]))
+    bodies = read_plan(found[event.plan]), read_registry(found[event.registry]), read_lock(found[event.lock])
+    return RunSpec(*bodies, event.logic)
 
 
 def fold(spec: RunSpec, records: Sequence[Record]) -> ExecutionState:

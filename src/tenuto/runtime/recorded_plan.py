@@ -14,7 +14,7 @@ from tenuto.core.events import Input
 from tenuto.core.evolve import start
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState
-from tenuto.core.turn import Entry, Turn, take
+from tenuto.core.turn import Entry, Recorded, Turn, take
 
 __all__ = ["RecordedPlan", "Requests"]
 
@@ -41,12 +41,12 @@ class RecordedPlan:
         """The recorded plan; None once this kernel makes something else of it than was recorded."""
         return None if self._state is None else self._state.spec
 
-    def take(self, event: Input, at: int, upcoming: Callable[[int], list[bytes]]) -> None:
+    def take(self, event: Input, at: int, upcoming: Callable[[int], list[bytes]], as_recorded: Recorded) -> None:
         """Take an input as it was taken then. `upcoming` gives the bodies of so many records, from its own on."""
         self._was_asked = {}
         if self._state is None:
             return
-        turn = take(self._state, event, at=at)
+        turn = take(self._state, event, at=at, recorded=as_recorded)
         if upcoming(len(turn.entries)) != [entry.body for entry in turn.entries]:
             self._state = None
             return

@@ -43,6 +43,7 @@ from tenuto.core.evolve import evolve, start
 from tenuto.core.frames import reply_content
 from tenuto.core.ids import Digest, Position, RunId, StepPath
 from tenuto.core.ledger import RUN
+from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.merging import MergeConflict, MergedTree
 from tenuto.core.models import ModelProfile, ToolCallAsk, Usage
 from tenuto.core.plan import Lock, Plan, Registry
@@ -97,10 +98,11 @@ class KernelRun:
         max_parallel: int = 4,
         provider_places: Mapping[str, int] | None = None,
         checked: bool = True,
+        logic: int = LOGIC_VERSION,
     ) -> None:
         registry = Registry(agents={a.name: a for a in agents}, tools={t.name: t for t in tools})
         profiles = {"mock:": profile or plain_profile()}
-        self.spec = RunSpec(plan, registry, Lock(at_once=dict(provider_places or {}), profiles=profiles))
+        self.spec = RunSpec(plan, registry, Lock(at_once=dict(provider_places or {}), profiles=profiles), logic)
         self.functions = Functions(functions)
         self.state: ExecutionState = start(self.spec)
         self.entries: list[Entry] = []
@@ -113,7 +115,7 @@ class KernelRun:
             budget=plan.budget,
             inputs=Content.of(dict(inputs or {})),
             lock=self.spec.lock.digest,
-            logic=1,
+            logic=self.spec.logic,
             max_parallel=max_parallel,
             plan=plan.digest,
             registry=registry.digest,
@@ -258,7 +260,6 @@ class KernelRun:
             RunResumed(
                 add_budget=added,
                 add_time_ms=add_time_ms,
-                logic=1,
                 max_parallel=max_parallel or self.state.max_parallel,
             )
         )

@@ -16,7 +16,8 @@ __all__ = ["ParkedCall", "RunCancelled", "RunEnded", "RunExhausted", "RunPaused"
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Input, always seq 0. `plan`, `registry` and `lock` are digests of bodies in the store.
 
-    `tree` is the repository as the run found it; `repository` and `commit` say where that was, for `apply`.
+    `logic` is the version of the kernel's decisions that the run follows to its end. `tree` is the repository as the
+    run found it; `repository` and `commit` say where that was, for `apply`.
     """
 
     budget: Limits = Limits()
@@ -34,11 +35,13 @@ class RunStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class RunResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Input: an engine opened the run again. Open calls of the engine before are lost or in doubt from here."""
+    """Input: an engine opened the run again. Open calls of the engine before are lost or in doubt from here.
+
+    The run goes on under the logic that its `RunStarted` names.
+    """
 
     add_budget: Amount = NOTHING
     add_time_ms: int = 0
-    logic: int
     max_parallel: int
 
 

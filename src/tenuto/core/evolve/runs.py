@@ -22,7 +22,6 @@ def run_started(state: ExecutionState, event: RunStarted) -> ExecutionState:
     state = replace(
         state,
         accounts=Map({RUN: Account(granted=spec.rest)}) if spec.limited else Map(),
-        logic=event.logic,
         max_parallel=event.max_parallel,
         plan=event.plan,
         run=event.run,
@@ -47,7 +46,6 @@ def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:
         accounts=accounts,
         group_open=Map(),
         limits_added=add(state.limits_added, event.add_budget),
-        logic=event.logic,
         max_parallel=event.max_parallel,
         merges_open=0,
         open_calls=0,
