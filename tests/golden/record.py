@@ -189,7 +189,7 @@ async def language(engine: PlanExecutionEngine, repository: Path) -> None:
 
 
 async def items(engine: PlanExecutionEngine, repository: Path) -> None:
-    """What agents and sub-plans may spend: all items of a `foreach` together in logic 1, each of them since logic 2."""
+    """What agents and sub-plans may spend: logic 2 has it of each item, and beside a declared budget too."""
     inner = plan(prompt("one", "Say ${{ inputs.word }}"), inputs={"word": InputSpec()}, budget=Limits(model_calls=1))
     made = plan(
         prompt("each", "Do ${{ item }}", agent="thrifty", foreach=["a", "b", "c"], on_error="continue"),
@@ -200,6 +200,7 @@ async def items(engine: PlanExecutionEngine, repository: Path) -> None:
             values={"word": raw("${{ item }}")},
             work=PlanWork(plan=inner),
         ),
+        prompt("bound", "Go", agent="thrifty", budget=Limits(model_calls=2)),
         tokens=9_000,
     )
     agents = {"thrifty": agent("thrifty", limits=Limits(model_calls=1))}

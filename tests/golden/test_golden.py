@@ -11,16 +11,24 @@ from pathlib import Path
 
 import pytest
 
+from tenuto.adapters.clock import SystemClock
+from tenuto.adapters.models.mock import LocalMockAdapter
 from tenuto.adapters.stores.memory import InMemoryJournal
 from tenuto.adapters.stores.memory_artifacts import InMemoryArtifactStore
+from tenuto.adapters.tools.toolbox import Toolbox
+from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.app.bundles import export_run, import_bundle
 from tenuto.core.events.run import RunEnded
 from tenuto.core.ids import Digest, RunId
+from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.records import GENESIS, decode
+from tenuto.core.spec import RunSpec
+from tenuto.ports.clock import Clock
 from tenuto.ports.journal import NO_HEAD, Head, StoredRecord
 from tenuto.runtime.contents import Contents
+from tenuto.runtime.engine import PlanExecutionEngine
 from tenuto.runtime.loading import checked, fold, load_records, load_spec, load_state
-from tenuto.runtime.replay import replay, verify
+from tenuto.runtime.replay import replay, replay_against, verify
 from tenuto.testing.clock import ManualClock
 
 HERE = Path(__file__).parent
@@ -47,14 +55,19 @@ def read(path: Path) -> tuple[dict[Digest, bytes], list[StoredRecord]]:
     return blobs, rows
 
 
-async def opened(path: Path) -> tuple[InMemoryJournal, Contents, RunId]:
-    blobs, rows = read(path)
-    journal = InMemoryJournal(ManualClock())
+async def opened(
+    path: Path, *, rows: int | None = None, clock: Clock | None = None
+) -> tuple[InMemoryJournal, Contents, RunId]:
+    """The journal of a file in a store, or its first records."""
+    blobs, stored = read(path)
+    stored = stored[:rows]
+    journal = InMemoryJournal(clock or ManualClock())
     run = RunId(path.stem)
     session = await journal.open_session("test")
-    fence = await journal.create(run, session, rows[:1], blobs)
-    if rows[1:]:
-        await journal.append(fence, Head(0, rows[0].hash), rows[1:], {})
+    fence = await journal.create(run, session, stored[:1], blobs)
+    if stored[1:]:
+        await journal.append(fence, Head(0, stored[0].hash), stored[1:], {})
+    await session.close()
     return journal, Contents(journal, InMemoryArtifactStore()), run
 
 
@@ -64,8 +77,48 @@ async def digest_of_state(path: Path) -> str:
     return f"{state.result} {state.head} {state.spent}"
 
 
-def test_there_are_golden_journals() -> None:
-    assert {path.stem for path in FILES} >= {"team", "python", "budget", "crash", "language"}
+@pytest.mark.parametrize("logic", range(1, LOGIC_VERSION + 1))
+async def test_there_are_golden_journals_of_every_logic(logic: int) -> None:
+    files = {path.stem: path for path in FILES if path.parent.name == f"v{logic}"}
+    assert files.keys() >= {"team", "python", "budget", "crash", "language", "items"}
+    for path in files.values():
+        journal, contents, run = await opened(path)
+        assert (await load_state(journal, contents, run)).logic == logic
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.stem == "items"], ids=lambda path: path.parent.name)
+async def test_what_a_logic_changed_shows_under_another_one(path: Path) -> None:
+    """The same journal under the other branch: replay would see it."""
+    journal, contents, run = await opened(path)
+    spec = await load_spec(contents, decode(read(path)[1][0].body))
+    same = RunSpec(spec.plan, spec.registry, spec.lock, spec.logic)
+    assert (await replay_against(journal, contents, run, same)).divergence is None
+    other = RunSpec(spec.plan, spec.registry, spec.lock, 3 - spec.logic)
+    found = (await replay_against(journal, contents, run, other)).divergence
+    assert found is not None
+    assert found.what == "StepExpanded differs in share"
+    assert ("model_calls" in found.recorded["share"]) == (spec.logic == 2)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.stem == "items"], ids=lambda path: path.parent.name)
+async def test_a_run_that_an_older_tenuto_left_ends_as_it_would_have_there(path: Path, tmp_path: Path) -> None:
+    """Its start only, resumed today: the result is that of the golden journal, by the logic of the start."""
+    _, rows = read(path)
+    clock = SystemClock()
+    journal, _, run = await opened(path, rows=1, clock=clock)
+    engine = PlanExecutionEngine(
+        journal=journal,
+        artifacts=InMemoryArtifactStore(),
+        models=LocalMockAdapter(clock=clock),
+        tools=Toolbox([]),
+        workspace=lambda blobs: TreeWorkspace(blobs, tmp_path),
+        clock=clock,
+    )
+    state = await engine.resume(run)
+    await engine.close()
+    ended = decode(rows[-1].body).event
+    assert isinstance(ended, RunEnded)
+    assert state.result == ended.result
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")

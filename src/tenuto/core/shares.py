@@ -27,7 +27,9 @@ def divided(plan: Plan, registry: Registry, limits: Mapping[str, int | None], lo
         left = PLENTY if limit is None else limit
         for i, amount in declared.items():
             if amount is not None:
-                shares[i][dimension] = min(amount, left)
+                # Logic 1 forgot the agent's own limits where a budget was declared.
+                most = amount if logic < 2 else step_cap(plan.steps[i], registry, dimension, logic)
+                shares[i][dimension] = min(most, left)
                 left -= 0 if limit is None else shares[i][dimension]
         undeclared = [i for i, amount in declared.items() if amount is None]
         for i in undeclared:
