@@ -8,6 +8,7 @@ import pytest
 
 from tenuto.core.budget import DIMENSIONS, Limits
 from tenuto.core.events.step import StepExpanded, StepStarted
+from tenuto.core.ids import StepPath
 from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.plan import Plan, PlanWork, Step
 from tenuto.core.records import decode
@@ -101,7 +102,7 @@ def test_an_item_is_never_topped_up_beyond_the_limits_of_its_agent() -> None:
     run.start()
     run.reply("each[0]/1/0", "no number", violations=("not an integer",))
     run.reply("each[1]/1/0", "2")
-    first, second = (run.state.steps[f"each[{i}]"] for i in range(2))
+    first, second = (run.state.steps[StepPath(f"each[{i}]")] for i in range(2))
     assert (first.status, second.status) == ("failed", "completed")
     assert first.error is not None
     assert first.error.kind == "budget"
