@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,10 @@ USAGE = {
     "no answer": (["resolve", "x", "c"], "--done or --not-done"),
     "an amount of nothing known": (["resume", "x", "--add-budget", "euros=1"], "euros"),
     "an amount that is none": (["resume", "x", "--add-budget", "tokens=many"], "tokens=many"),
+    "a negative amount": (
+        ["resume", "x", "--add-budget", "tokens=-5"],
+        "a budget is added to, never taken from; give",
+    ),
     "an input with NUL": (["run", "greet.plan.yaml", "--input", "who=a\x00b"], "NUL is not allowed"),
     "an unknown schema": (["schema", "plans"], "did you mean plan"),
 }
@@ -109,6 +114,60 @@ def test_a_wrong_command_line_is_one_line(name: str, tenuto: Tenuto) -> None:
     as_json = tenuto(*arguments, "--json")
     assert (as_json.code, as_json.err) == (2, "")
     assert as_json.object["error"]["what"]
+
+
+WHERE = {
+    "rnu": ["rnu"],
+    "PLAN": ["run"],
+    "--nope": ["run", "greet.plan.yaml", "--nope"],
+    "--max-parallel": ["run", "greet.plan.yaml", "--max-parallel", "x"],
+    "other.plan.yaml": ["run", "greet.plan.yaml", "other.plan.yaml"],
+    "--add-budget tokens=-5": ["resume", "x", "--add-budget", "tokens=-5"],
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_a_wrong_command_line_says_which_part_of_it_is(where: str, tenuto: Tenuto) -> None:
+    assert tenuto(*WHERE[where], "--json").object["error"]["where"] == where
+
+
+def test_of_a_link_that_leads_nowhere_it_is_said_where_it_leads(tenuto: Tenuto, project: Path) -> None:
+    (project / "lost.plan.yaml").symlink_to("none.plan.yaml")
+    assert "lost.plan.yaml: is a link to none.plan.yaml, which is not there; " in tenuto("run", "lost.plan.yaml").err
+    (project / "loop").symlink_to("loop")
+    said = tenuto("run", "greet.plan.yaml", "--repo", "loop")
+    assert "the repository is a link that leads back to itself" in said.err
+    (project / "prompted.plan.yaml").write_text("tenuto: 1\nsteps: { a: { prompt: lost.md } }\n")
+    (project / "lost.md").symlink_to("../gone.md")
+    assert "lost.md is a link to ../gone.md, which is not there" in tenuto("check", "prompted.plan.yaml").err
+
+
+def test_a_sub_plan_without_agents_is_told_to_name_them(tenuto: Tenuto, project: Path) -> None:
+    (project / "agents").mkdir()
+    (project / "agents" / "scout.md").write_text("---\nname: scout\ndescription: looks\n---\nYou look.\n")
+    (project / "inner.plan.yaml").write_text("tenuto: 1\nsteps: { look: { prompt: look, agent: scout } }\n")
+    (project / "outer.plan.yaml").write_text(
+        "tenuto: 1\nagents: [agents/*.md]\nsteps: { all: { plan: inner.plan.yaml } }\n"
+    )
+    (line,) = tenuto("check", "outer.plan.yaml").err.splitlines()
+    assert "inner.plan.yaml:2:" in line
+    assert "there is no agent scout; this plan names no agents: add `agents: [agents/*.md]` to it" in line
+
+
+def test_who_answers_late_hears_how_it_was_answered(tenuto: Tenuto, project: Path) -> None:
+    (project / "ask.plan.yaml").write_text(
+        'tenuto: 1\nsteps:\n  a: { approval: { ask: "ok?", expires: 300ms } }\n  b: { approval: { ask: "ok?" } }\n'
+    )
+    for run in ("one", "two"):
+        assert tenuto("run", "ask.plan.yaml", "--run", run).code == 4
+    assert tenuto("approve", "one", "a/1/0").code == 0
+    time.sleep(0.4)
+    assert "the call a/1/0 was approved before by " in tenuto("reject", "one", "a/1/0").err
+    assert "the time to answer a/1/0 is over" in tenuto("reject", "two", "a/1/0").err
+    for run, words in (("one", "the call a/1/0 was approved before"), ("two", "nobody answered a/1/0 in time")):
+        tenuto("resume", run)
+        said = tenuto("reject", run, "a/1/0")
+        assert (said.code, words in said.err) == (2, True)
 
 
 def test_runs_are_found_by_beginnings_and_unknown_ones_are_named(tenuto: Tenuto) -> None:
@@ -280,7 +339,7 @@ def test_the_service_of_openai_is_not_called_without_a_key(tenuto: Tenuto, monke
 def test_a_flag_before_its_verb_is_told_where_to_go(tenuto: Tenuto) -> None:
     said = tenuto("--json", "ls")
     assert said.code == 2
-    assert said.object["error"]["what"] == "--json belongs to a verb; write it after the verb"
+    assert said.object["error"]["where"] == "--json"
     assert "write it after the verb" in tenuto("--store", "x", "ls").err
 
 

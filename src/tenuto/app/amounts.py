@@ -22,6 +22,7 @@ AMOUNT_NAMES = {
     "time": "time_ms",
 }
 """What can be added, by the names of flags and plans, with the dimension each is."""
+_EXAMPLES = {"usd": "1.50", "time": "10m", "tokens": "100000"}
 
 
 def read_amounts(given: Sequence[str], *, flag: str = "--add-budget") -> tuple[Amount, int]:
@@ -44,13 +45,17 @@ def read_amounts(given: Sequence[str], *, flag: str = "--add-budget") -> tuple[A
             raise UsageError("this cannot be budgeted", where=where, fix=did_you_mean(name, fields))
         if name in amounts:
             raise UsageError("this amount is given twice", where=where, fix="give it once")
+        if text.startswith("-"):
+            fix = f"give what is added, such as {name}={_EXAMPLES.get(name, '100')}"
+            raise UsageError("a budget is added to, never taken from", where=where, fix=fix)
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else text
         if name == "usd":
             value = text
         try:
             amounts[name] = fields[name].kind.read(reading, value, (name,))
         except Unreadable as error:
-            what, fix, _ = error.problem
+            what, _, _ = error.problem
+            fix = f"write for example {name}={_EXAMPLES.get(name, '100')}"
             raise UsageError(what, where=where, fix=fix) from None
         if not amounts[name]:
             raise UsageError("this adds nothing", where=where, fix="give more than 0")

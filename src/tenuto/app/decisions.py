@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tenuto.adapters.clock import SystemClock
 from tenuto.app.build import Store
+from tenuto.app.earlier_answers import earlier_answer
 from tenuto.app.finding import resolve_run
 from tenuto.app.runs import ShownRun, is_owned, show_run
 from tenuto.core.canonical import clean, parse
@@ -133,21 +134,32 @@ async def answer_call(
     """
     run = await _own_run(store, given)
     state = await load_state(store.journal, store.contents, run)
-    position = _only_asked(state) if call is None else _position(state, call)
+    position = _only_asked(state) if call is None else await _answerable(store, state, call)
     request = store.redactor.event(
         AnswerCall(approved=approved, call=position, details=details, note=clean(note[:NOTE_MAX]), who=clean(who))
     )
     refusal = admit(state, request, asked_at_us=SystemClock().now_us())
     if isinstance(refusal, Refusal):
+        why = await earlier_answer(store, state, position) or refusal.why
         raise RefusedRequestError(
-            refusal.why, where=f"run {run}", fix=f"see `tenuto show {run}`; `tenuto resume {run}` goes on"
+            why, where=f"run {run}", fix=f"see `tenuto show {run}`; `tenuto resume {run}` goes on"
         )
     answer = await store.journal.ask(run, request_key(request, state), write_request(request))
     if not answer.accepted:
-        raise RefusedRequestError(
-            f"the call {position} was answered before", where=f"run {run}", fix=f"go on: `tenuto resume {run}`"
-        )
+        why = await earlier_answer(store, state, position) or f"the call {position} was answered before"
+        raise RefusedRequestError(why, where=f"run {run}", fix=f"go on: `tenuto resume {run}`")
     return run, position
+
+
+async def _answerable(store: Store, state: ExecutionState, given: str) -> Position:
+    """The call of that name, open. RefusedRequestError says what became of one that is answered."""
+    try:
+        return _position(state, given)
+    except UsageError:
+        name = given.removeprefix(f"{state.run}/")
+        if why := await earlier_answer(store, state, name):
+            raise RefusedRequestError(why, where=f"run {state.run}", fix=f"see `tenuto logs {state.run}`") from None
+        raise
 
 
 async def _own_run(store: Store, given: str) -> RunId:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tenuto.adapters.plans.text import no_file
 from tenuto.app.amounts import require_limited
 from tenuto.app.build import Store, build_engine, build_toolbox, choose_sandbox, make_store
 from tenuto.app.config import Settings
@@ -247,8 +248,9 @@ def _listen(engine: PlanExecutionEngine, drive: Drive) -> None:
 
 def _repository(path: Path) -> Path:
     if not path.is_dir():
-        what = "is not a directory" if path.exists() else "is not there"
-        raise UsageError(f"the repository {what}", where=str(path), fix="name a directory by --repo")
+        raise UsageError(
+            f"the repository {no_file(path, 'a directory')}", where=str(path), fix="name a directory by --repo"
+        )
     return Path(os.path.abspath(path))
 
 

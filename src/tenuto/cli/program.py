@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
@@ -51,6 +52,7 @@ VERBS = {
     "doctor": "Say what this machine has and lacks",
 }
 """Every verb with its line of help: `tenuto --help` imports no verb."""
+_UNEXPECTED = re.compile(r"unexpected extra arguments? \((.*)\)")
 
 GROUPS = {
     "Begin": ("demo", "init", "check", "lock", "schema"),
@@ -94,7 +96,7 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0].partition("=")[0] in ("--json", "--store", "--verbose", "-v"):
-            raise click.UsageError(f"{args[0]} belongs to a verb; write it after the verb")
+            raise UsageError("this flag belongs to a verb", where=args[0], fix="write it after the verb")
         return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -102,9 +104,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = click.utils.make_str(args[0])
         if name not in VERBS and not name.startswith("-"):
-            from tenuto.core.problems import did_you_mean
+            from tenuto.core.problems import did_you_mean, shorten
 
-            raise click.UsageError(f"there is no verb {name!r}; {did_you_mean(name, VERBS, 'see `tenuto --help`')}")
+            fix = did_you_mean(name, VERBS, "see `tenuto --help`")
+            raise UsageError(f"there is no verb {shorten(name)!r}", where=shorten(name), fix=fix)
         return super().resolve_command(ctx, args)
 
 
@@ -142,8 +145,7 @@ def run_program(arguments: list[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
         fix = f"see `{where or 'tenuto'} --help`"
-        what = " ".join(error.format_message().split()).rstrip(".")
-        sys.exit(complain(_usage(what, fix), as_json=as_json))
+        sys.exit(complain(_usage(error, fix), as_json=as_json))
     except BrokenPipeError:
         _leave_pipe()
     except (KeyboardInterrupt, click.Abort):
@@ -164,8 +166,26 @@ def run_program(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(complain(wrong, as_json=as_json))
 
 
-def _usage(what: str, fix: str) -> TenutoError:
-    return UsageError(what, fix="" if ";" in what else fix)
+def _usage(error: click.ClickException, fix: str) -> TenutoError:
+    """A wrong command line, told as our own errors are: the flag or argument, what is wrong with it, a way out."""
+    what = " ".join(error.format_message().split()).rstrip(".")
+    where = ""
+    match error:
+        case click.NoSuchOption(option_name=name):
+            where = name
+        case click.MissingParameter(param=click.Parameter() as parameter):
+            where = _named(parameter)
+        case click.BadParameter(param=click.Parameter() as parameter, message=message):
+            where, what = _named(parameter), " ".join(message.split()).rstrip(".")
+        case _:
+            if found := _UNEXPECTED.search(what):
+                where, what = found[1], "this argument is one too many"
+    return UsageError(what, where=where, fix="" if ";" in what else fix)
+
+
+def _named(parameter: click.Parameter) -> str:
+    """A flag as it is written, an argument as the help names it."""
+    return parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
 
 
 def _show_trace(verbose: bool) -> None:

@@ -16,12 +16,19 @@ __all__ = ["Known", "named_agent", "step_work"]
 _TARGET = re.compile(r"python:[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 
+_ADD_AGENTS = "this plan names no agents: add `agents: [agents/*.md]` to it"
+
+
 class Known(NamedTuple):
-    """What a plan may name. None = not known yet, so such names are not checked."""
+    """What a plan may name. None = not known yet, so such names are not checked.
+
+    A `closed` plan was produced by a step: it cannot bring agents of its own.
+    """
 
     agents: Mapping[str, AgentSpec]
     tools: Collection[str] | None
     secrets: Collection[str] | None
+    closed: bool = False
 
 
 def step_work(step: Step, path: str, known: Known) -> Iterator[Problem]:
@@ -66,7 +73,8 @@ def _names(step: Step, path: str, known: Known) -> Iterator[Problem]:
 def named_agent(path: str, name: str, known: Known) -> Iterator[Problem]:
     """The problem of a name that no agent has."""
     if name not in known.agents:
-        yield Problem(path, f"there is no agent {shorten(name)}", did_you_mean(name, known.agents))
+        otherwise = "" if known.agents or known.closed else _ADD_AGENTS
+        yield Problem(path, f"there is no agent {shorten(name)}", did_you_mean(name, known.agents, otherwise))
 
 
 def _command(path: str, command: str) -> Iterator[Problem]:

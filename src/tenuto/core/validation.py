@@ -36,13 +36,15 @@ def validate_plan(
     *,
     secrets: Collection[str] | None = None,
     locate: Locate | None = None,
+    closed: bool = False,
 ) -> None:
     """Raise InvalidPlanError with up to `PROBLEMS_MAX` problems, in plan order, if the plan cannot be run.
 
     `tools` and `secrets` are the names of all there are; None = not known yet, so these names are not checked.
-    `locate` finds what stands inside a string of the file, where the plan came from one.
+    `locate` finds what stands inside a string of the file, where the plan came from one. A `closed` plan was produced
+    by a step, and brings no agents of its own.
     """
-    known = Known(agents, tools, secrets)
+    known = Known(agents, tools, secrets, closed)
     refuse(islice(_problems(plan, known), PROBLEMS_MAX), places or {}, locate)
 
 

@@ -171,7 +171,7 @@ def test_a_plan_needs_steps_only() -> None:
         ("needs: []", "2:3: steps.a: a step has exactly one of prompt, run, uses, plan, "),
         ("run: ls\n    agent: x", "4:5: steps.a.agent: only a prompt step has an agent, and this is a run step"),
         ("run: ls\n    model: 'mock:'", "4:5: steps.a.model: model has no meaning in a run step"),
-        ("prompt: hi\n    agent: x", "4:5: steps.a.agent: there is no agent x; none is declared"),
+        ("prompt: hi\n    agent: x", "4:5: steps.a.agent: there is no agent x; this plan names no agents: add "),
         ("prompt: hi\n    model: gpt", "4:12: steps.a.model: 'gpt' does not name a model; write provider:model"),
         ("prompt: ' '", "3:5: steps.a.prompt: the prompt is empty"),
         ("run: ''", "3:5: steps.a.run: the command is empty"),

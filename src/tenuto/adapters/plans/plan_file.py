@@ -14,7 +14,7 @@ from tenuto.adapters.plans.agent_keys import BUILTIN_TOOLS
 from tenuto.adapters.plans.inside import locator
 from tenuto.adapters.plans.plan_keys import PLAN, PlanParts
 from tenuto.adapters.plans.reading import Reading
-from tenuto.adapters.plans.text import read_bytes
+from tenuto.adapters.plans.text import no_file, read_bytes
 from tenuto.adapters.plans.yaml_document import Document, KeyPath, read_yaml, written
 from tenuto.core.agents import AgentSpec
 from tenuto.core.plan import PLAN_DEPTH_MAX, Plan, PlanWork, Step, plans_within
@@ -98,7 +98,7 @@ def read_plan(
     if tools is None and not any(part.tools for _, part in plans_within(plan)):
         tools = BUILTIN_TOOLS
     shown = {part: (directory / place).as_posix() for part, place in places.items()}
-    validate_plan(plan, found, tools, shown, locate=locator(document, data))
+    validate_plan(plan, found, tools, shown, locate=locator(document, data), closed=reading.closed)
     kept = {part: place for part, place in places.items() if _depth(part) < _PLACES_DEPTH} | given.places
     return LoadedPlan(plan, kept, found, directory)
 
@@ -232,7 +232,8 @@ def _matches(reading: Reading, glob: str, at: KeyPath) -> list[str]:
     directory = reading.directory
     if not _WILD.search(glob):
         if not (directory / glob).is_file():
-            reading.note(at, f"the file {shorten(glob)} is not there", "create it, or correct the path")
+            what = f"the file {shorten(glob)} {no_file(directory / glob)}"
+            reading.note(at, what, "create it, or correct the path")
             return []
         return [glob]
     if "**" in glob and ".." in glob.split("/"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from tenuto.core.printable import printable
 from tenuto.errors import InvalidPlanError
 
-__all__ = ["BYTES_MAX", "Mark", "decode", "mark_at", "read_bytes"]
+__all__ = ["BYTES_MAX", "Mark", "decode", "mark_at", "no_file", "read_bytes"]
 
 BYTES_MAX = 1 << 20
 """Bytes of the longest plan, agent, prompt or schema file."""
@@ -33,15 +34,28 @@ def read_bytes(path: Path, file: str, *, where: str = "") -> bytes:
     named = f"{printable(file)} " if where else ""
     try:
         if not path.is_file():
-            what = "is not a file" if path.exists() else "is not there"
             fix = f"create it, or correct the path: {printable(path.name)}"
-            raise InvalidPlanError(f"{named}{what}", where=place, fix=fix)
+            raise InvalidPlanError(f"{named}{no_file(path)}", where=place, fix=fix)
         with path.open("rb") as stream:
             data = stream.read(BYTES_MAX + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "the path is not usable"
         raise InvalidPlanError(f"{named}cannot be read: {reason}", where=place, fix="check path and access") from None
     return data
+
+
+def no_file(path: Path, kind: str = "a file") -> str:
+    """What there is at a path instead of what was looked for: of a link, where it leads."""
+    if path.exists():
+        return f"is not {kind}"
+    if not path.is_symlink():
+        return "is not there"
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a link that leads back to itself"
+    return f"is a link to {printable(str(path.readlink()))}, which is not there"
 
 
 def decode(data: bytes, file: str, *, first_line: int = 1) -> str:
