@@ -14,13 +14,14 @@ from msgspec.structs import replace
 from tenuto.core.agents import AgentSpec, Capability
 from tenuto.core.canonical import canonical, parse
 from tenuto.core.normal import normal
-from tenuto.core.plan import InputSpec, Lock, Plan, PlanWork, Registry, Step
+from tenuto.core.plan import InputSpec, Lock, Plan, Registry, Step
 from tenuto.core.tools import ToolSpec
 
 __all__ = ["read_lock", "read_plan", "read_registry", "write_body"]
 
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder(order="sorted").encode
+_RAW_IN_STEPS = frozenset(("foreach", "output", "values"))
 
 
 def write_body(body: Plan | Registry | Lock) -> bytes:
@@ -34,7 +35,7 @@ def read_plan(data: bytes) -> Plan:
 
 
 def _plan(fields: dict[str, Any]) -> Plan:
-    steps = tuple(_step(step) for step in fields.pop("steps", ()))
+    steps = _steps(fields.pop("steps", []))
     inputs = {name: _with_raw(InputSpec, spec, ("default",)) for name, spec in fields.pop("inputs", {}).items()}
     outputs = _raw_values(fields.pop("outputs", {}))
     plan = msgspec.convert({**fields, "steps": ()}, Plan)
@@ -61,16 +62,27 @@ def _object(data: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", fields)
 
 
-def _step(fields: dict[str, Any]) -> Step:
-    values = _raw_values(fields.pop("values", {}))
-    inner = fields["work"].pop("plan", None)
-    step = _with_raw(Step, fields, ("foreach", "output"))
-    step = replace(step, values=values) if values else step
-    return step if inner is None else replace(step, work=PlanWork(**_untagged(fields["work"]), plan=_plan(inner)))
+def _steps(steps: list[dict[str, Any]]) -> tuple[Step, ...]:
+    """All steps read in one go; what is held as raw JSON, or is a plan itself, is taken out before and put back."""
+    held = [_held(fields) for fields in steps]
+    plain = msgspec.convert(steps, tuple[Step, ...])
+    return tuple(_put_back(step, back) if back else step for step, back in zip(plain, held, strict=True))
 
 
-def _untagged(work: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in work.items() if name != "kind"}
+def _held(fields: dict[str, Any]) -> dict[str, Any]:
+    held: dict[str, Any] = {}
+    if not fields.keys().isdisjoint(_RAW_IN_STEPS):
+        held = {name: msgspec.Raw(canonical(fields.pop(name))) for name in ("foreach", "output") if name in fields}
+        if "values" in fields:
+            held["values"] = _raw_values(fields.pop("values"))
+    if "plan" in fields["work"]:
+        held["plan"] = _plan(fields["work"].pop("plan"))
+    return held
+
+
+def _put_back(step: Step, held: dict[str, Any]) -> Step:
+    inner = held.pop("plan", None)
+    return replace(step, **held) if inner is None else replace(step, **held, work=replace(step.work, plan=inner))
 
 
 def _agent(fields: dict[str, Any]) -> AgentSpec:

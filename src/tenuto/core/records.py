@@ -183,7 +183,13 @@ _ASK_BODIES: dict[type, tuple[str, ...]] = {
 
 def absent(event: Event) -> list[Digest]:
     """The bodies that an event names and does not carry."""
-    return [c.digest for _, c in bodies(event) if not c.at_hand] if type(event) in _BODIES else []
+    fields = _BODIES.get(type(event))
+    if fields is None:
+        return []
+    if isinstance(event, StepAdvanced):
+        return [content.digest for _, content in bodies(event) if not content.at_hand]
+    held: list[Content | None] = [getattr(event, field) for field in fields]
+    return [content.digest for content in held if content is not None and not content.at_hand]
 
 
 def stored(event: Event) -> tuple[Event, dict[Digest, bytes]]:
