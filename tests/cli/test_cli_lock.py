@@ -22,7 +22,7 @@ defaults: { model: "mock:one" }
 steps:
   look: { agent: scout, prompt: prompts/look.md }
   sum: { needs: [look], uses: "python:helpers:program" }
-  talk: { prompt: "Say hello.", model: "mock:two?input_micros=5" }
+  talk: { prompt: "Say hello.", model: "mock:two?input_micros=5", output: { type: integer } }
 """
 HELPERS = """\
 from tenuto import tool
@@ -40,9 +40,12 @@ async def program(ctx, inputs):
 
 @pytest.fixture
 def plan(project: Path) -> Path:
-    for folder in ("agents", "prompts"):
+    for folder in ("agents", "prompts", "skills", "skills/tidy"):
         (project / folder).mkdir()
-    (project / "agents" / "scout.md").write_text("---\nname: scout\ndescription: Looks.\n---\nYou look.\n")
+    (project / "agents" / "scout.md").write_text(
+        "---\nname: scout\ndescription: Looks.\nskills: [tidy]\n---\nYou look.\n"
+    )
+    (project / "skills" / "tidy" / "SKILL.md").write_text("---\nname: tidy\n---\nSay less.\n")
     (project / "prompts" / "look.md").write_text("Look around.\n")
     (project / "helpers.py").write_text(HELPERS)
     (project / "fix.plan.yaml").write_text(PLAN)
@@ -74,6 +77,8 @@ def test_a_lock_is_stable_and_says_what_a_plan_resolves_to(tenuto: Tenuto, plan:
     [
         ("prompts/look.md", "around", "about", "prompts.look", "prompts/look.md:1:1"),
         ("agents/scout.md", "You look", "You see", "agents.scout", "agents/scout.md:1:1"),
+        ("skills/tidy/SKILL.md", "Say less", "Say more", "skills.scout/tidy", "skills/tidy/SKILL.md:1:1"),
+        ("fix.plan.yaml", "type: integer", "type: string", "schemas.talk", "fix.plan.yaml:9:"),
         ("helpers.py", "return 1", "return 2", "code.sum", "fix.plan.yaml:8:"),
         ("helpers.py", "2 * n", "n + n", "tools.double", "fix.plan.yaml:4:"),
         ("fix.plan.yaml", "input_micros=5", "input_micros=6", "models.mock:two?input_micros=6", "fix.plan.yaml:9:"),

@@ -97,13 +97,16 @@ HERE = Row._field_defaults["where"]
 """In the line that is changed."""
 
 
-T, A, P = "table_tools.py", "agents/writer.md", PLAN
+T, A, P, S = "table_tools.py", "agents/writer.md", PLAN, "skills/style/SKILL.md"
 ROWS = [
     Row("prompt file", "prompts/survey.md", "Look", "look", model("survey/"), HERE, "messages"),
     Row("prompt in the plan", P, "Write about", "write about", model("left/"), HERE, "messages"),
     Row("one space more in a prompt", P, "Perhaps.", "Perhaps .", model("maybe/"), HERE, "messages"),
     Row("value of with", P, "name: ann", "name: anne", model("sub/hello/"), HERE, "messages"),
     Row("instructions", A, "short", "Short", model(agent="writer"), HERE, "messages"),
+    Row("text of a skill", S, "No adj", "no adj", model(agent="writer"), f"{S}:1", "messages"),
+    Row("agent's skills", A, "skills: style", "skills: []", model(agent="writer"), HERE, "messages"),
+    Row("description of a skill", S, "How texts", "how texts", None, ""),
     Row("agent's max_tokens", A, "200", "201", model(agent="writer"), HERE, "config"),
     Row("agent's tools", A, "s: note", "s: note, weigh", model(agent="writer"), HERE, "tools"),
     Row("agent of a step", P, "agent: writer", "agent: checker", model("left/"), HERE, "agent"),

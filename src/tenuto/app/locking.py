@@ -46,6 +46,7 @@ def locked(ready: ReadyPlan, spec: RunSpec) -> Locked:
     """What a plan resolves to. The same plan, files and models give the same, on every machine."""
     steps: dict[str, Any] = {}
     prompts: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
     for path, inner, step in _steps(spec):
         compiled = inner.step(step.name)
         entry: dict[str, Any] = {"digest": inner.static(step.name)}
@@ -53,6 +54,8 @@ def locked(ready: ReadyPlan, spec: RunSpec) -> Locked:
             entry |= {"model": compiled.agent.model, "max_tokens": compiled.agent.max_tokens}
             entry |= {"agent": compiled.agent.agent} if compiled.agent.agent else {}
         steps[path] = entry
+        if step.output is not None:
+            schemas[path] = {"digest": digest(bytes(step.output))}
         if isinstance(step.work, PromptWork):
             prompts[path] = {"version": compiled.prompt_version, "source": step.work.source}
     return {
@@ -60,6 +63,12 @@ def locked(ready: ReadyPlan, spec: RunSpec) -> Locked:
         "plan": {"name": spec.plan.name, "digest": spec.plan.digest},
         "steps": steps,
         "prompts": prompts,
+        "schemas": schemas,
+        "skills": {
+            f"{name}/{skill.name}": {"digest": skill.digest}
+            for name, agent in sorted(ready.agents.items())
+            for skill in agent.skills
+        },
         "agents": {name: {"digest": agent.digest} for name, agent in sorted(ready.agents.items())},
         "models": {name: _model(profile) for name, profile in sorted(spec.lock.profiles.items())},
         "tools": {
@@ -144,10 +153,10 @@ def read_lock_file(path: Path) -> Locked | None:
 def moves(recorded: Locked, current: Locked, ready: ReadyPlan) -> list[Move]:
     """What is not as it was locked, in the order of the plan's parts; nothing where all is."""
     found: list[Move] = []
-    for section in ("prompts", "agents", "models", "tools", "code", "steps"):
+    for section in ("prompts", "schemas", "skills", "agents", "models", "tools", "code", "steps"):
         found += _section(section, _table(recorded, section), _table(current, section), ready)
-    # A step's digest holds its prompt and its agent's digest: what is told already is not told again.
-    told = {move.part.partition(".")[2] for move in found if move.part.startswith("prompts.")}
+    # A step's digest holds its prompt, its schema and its agent's digest: what is told already is not told again.
+    told = {move.part.partition(".")[2] for move in found if move.part.startswith(("prompts.", "schemas."))}
     found = [m for m in found if not (m.part.startswith("steps.") and m.part.partition(".")[2] in told)]
     if not found and _table(recorded, "plan") != _table(current, "plan"):
         before, after = _table(recorded, "plan").get("digest"), _table(current, "plan").get("digest")
@@ -173,6 +182,7 @@ def _section(section: str, before: Mapping[str, Any], after: Mapping[str, Any], 
 
 _PARTS = {
     "prompts": ("steps.{}.prompt", "steps.{}"),
+    "schemas": ("steps.{}.output", "steps.{}"),
     "steps": ("steps.{}",),
     "agents": ("agents.{}",),
     "code": ("steps.{}.uses", "steps.{}"),
@@ -184,6 +194,8 @@ _PARTS = {
 def _place(ready: ReadyPlan, section: str, name: str) -> str:
     """Where a part was written; of a model, where it is first named."""
     keys = [pattern.format(name) for pattern in _PARTS.get(section, ())]
+    if section == "skills":
+        keys = ["agents.{}.skills/{}".format(*name.split("/", 1))]
     if section == "models":
         named = [f"steps.{step.name}.model" for step in ready.plan.steps if step.model == name]
         named += [f"agents.{agent.name}.model" for agent in ready.agents.values() if agent.model == name]

@@ -67,7 +67,7 @@ def make_agent_work(
         model=chosen,
         overhead_tokens=profile.input_overhead_tokens,
         profile=profile,
-        system=agent.instructions,
+        system=agent.system,
         tool_digests={t.name: digest(e) for t, e in zip(schemas, encoded, strict=True)} or _NO_TOOLS,
         tools=schemas,
         tools_length=sum(map(len, encoded)),

@@ -12,7 +12,7 @@ from tenuto.core.ids import Digest
 from tenuto.core.normal import normal
 from tenuto.core.policies import OnError, Retry
 
-__all__ = ["AgentSpec", "Capability"]
+__all__ = ["AgentSpec", "Capability", "Skill"]
 
 
 class Capability(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -21,6 +21,19 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input_schema: msgspec.Raw | None = None
     name: str
     output_schema: msgspec.Raw | None = None
+
+
+class Skill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How something is done: a text that is given to agents beside their instructions."""
+
+    description: str = ""
+    name: str
+    text: str
+
+    @property
+    def digest(self) -> Digest:
+        """The skill's version."""
+        return digest(msgspec.json.encode(self, order="sorted"))
 
 
 class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
@@ -46,9 +59,16 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, d
     on_error: OnError | None = None
     retry: Retry | None = None
     role: str = ""
+    skills: tuple[Skill, ...] = ()
     timeout_ms: int | None = None
     tools: tuple[str, ...] = ()
     version: str = ""
+
+    @property
+    def system(self) -> str:
+        """The system text of its calls: its instructions, then each skill under a heading of its own."""
+        skills = (f"# Skill: {skill.name}\n\n{skill.text}" for skill in self.skills)
+        return "\n\n".join(part for part in (self.instructions, *skills) if part)
 
     @cached_property
     def digest(self) -> Digest:

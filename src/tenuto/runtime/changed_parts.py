@@ -132,7 +132,10 @@ def _agents_and_tools(recorded: RunSpec, current: RunSpec, step: Step) -> Iterat
 
 def _agent_keys(recorded: RunSpec, current: RunSpec, name: str) -> Iterator[str]:
     before = recorded.registry.agents.get(name) or AgentSpec(name=name)
-    return _differing(before, current.registry.agents[name])
+    after = current.registry.agents[name]
+    for key in _differing(before, after):
+        changed = [f"skills/{skill.name}" for skill in after.skills if skill not in before.skills]
+        yield from changed if key == "skills" and changed else [key]
 
 
 def _tool_parts(recorded: RunSpec, current: RunSpec, names: Iterable[str]) -> Iterator[str]:

@@ -189,10 +189,12 @@ class PlanExecutionEngine:
         """Continue a run from its journal. What was recorded is never executed again.
 
         RefusedRequestError when it has ended, or was imported; FencedError when a live engine has it; DivergedError
-        when the code of an unfinished Python step has changed (nothing is recorded then).
+        when the code of an unfinished Python step has changed (nothing is recorded then). NewerStoreError when the
+        journal holds what this tenuto does not know: then nothing in the store is touched.
         """
         run = RunId(run_id)
         await refuse_imported(self._journal, self._artifacts, run)
+        seen = await load_state(self._journal, self.contents, run)
         session = await self._open_session()
         # Claiming raises the epoch: a run that this engine drives would fence itself.
         if run in self._drivers or run in self._claiming:
@@ -200,17 +202,25 @@ class PlanExecutionEngine:
         self._claiming.add(run)
         try:
             return await self._resume(
-                run, session, add_budget=add_budget, add_time_ms=add_time_ms, max_parallel=max_parallel
+                seen, session, add_budget=add_budget, add_time_ms=add_time_ms, max_parallel=max_parallel
             )
         finally:
             self._claiming.discard(run)
 
     async def _resume(
-        self, run: RunId, session: Session, *, add_budget: Amount, add_time_ms: int, max_parallel: int | None
+        self,
+        seen: ExecutionState,
+        session: Session,
+        *,
+        add_budget: Amount,
+        add_time_ms: int,
+        max_parallel: int | None,
     ) -> ExecutionState:
-        fence, _ = await self._journal.claim(run, session)
+        run = seen.run
+        fence, head = await self._journal.claim(run, session)
         try:
-            state = await load_state(self._journal, self.contents, run)
+            is_current = (seen.seq, seen.head) == (head.seq, head.hash)
+            state = seen if is_current else await load_state(self._journal, self.contents, run)
             if state.ended:
                 raise RefusedRequestError(
                     f"run {run} has ended ({state.status})", fix=f"see `tenuto show {run}`; start a new run to go on"

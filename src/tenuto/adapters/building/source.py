@@ -89,8 +89,8 @@ def _plan(plan: Plan) -> _Call:
 
 
 def _agent(agent: AgentSpec) -> _Call:
-    names = tuple(name for name in agent.__struct_fields__ if name not in ("name", "instructions"))
-    return _Call("build.agent", agent.name, agent.instructions, **_fields(agent, names, f"agents.{agent.name}"))
+    names = tuple(name for name in agent.__struct_fields__ if name not in ("name", "instructions", "skills"))
+    return _Call("build.agent", agent.name, agent.system, **_fields(agent, names, f"agents.{agent.name}"))
 
 
 def _step(step: Step) -> _Call:

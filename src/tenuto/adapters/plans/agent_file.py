@@ -7,7 +7,6 @@ refused, and so is a key of ours in the wrong place, since neither would have an
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,20 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from tenuto.adapters.plans.agent_keys import FRONT_MATTER, OWN_KEYS
-from tenuto.adapters.plans.reading import Reading, described
-from tenuto.adapters.plans.text import decode, read_bytes
-from tenuto.adapters.plans.yaml_document import Document, read_yaml, written
-from tenuto.core.agents import AgentSpec
+from tenuto.adapters.plans.front_matter import read_fronted
+from tenuto.adapters.plans.reading import Reading
+from tenuto.adapters.plans.skill_file import load_skills, skill_folders
+from tenuto.adapters.plans.text import read_bytes
+from tenuto.adapters.plans.yaml_document import Document, written
+from tenuto.core.agents import AgentSpec, Skill
 from tenuto.core.ids import valid_name
 from tenuto.core.problems import shorten
-from tenuto.errors import InvalidPlanError
 
 __all__ = ["LoadedAgent", "load_agent", "read_agent"]
 
-_FENCE = "---"
 _FOREIGN = frozenset(("mode",))
 """Keys of other programs that look like a slip of one of ours."""
-_LOOSE_DESCRIPTION = re.compile(r"(description:[ ]+)([^\s\"'|>\[{&*!#%@`].*)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +37,17 @@ class LoadedAgent:
     places: Mapping[str, str]
 
 
-def load_agent(path: Path, file: str) -> LoadedAgent:
-    """Read an agent's file; `file` names it in messages and places. Raises InvalidPlanError."""
-    return read_agent(read_bytes(path, file), file, directory=path.parent)
+def load_agent(path: Path, file: str, *, plan: Path | None = None) -> LoadedAgent:
+    """Read an agent's file; `file` names it in messages and places. Raises InvalidPlanError.
+
+    `plan` is the directory of the plan that names it: skills are looked for there too.
+    """
+    return read_agent(read_bytes(path, file), file, directory=path.parent, plan=plan)
 
 
-def read_agent(data: bytes, file: str, *, directory: Path) -> LoadedAgent:
+def read_agent(data: bytes, file: str, *, directory: Path, plan: Path | None = None) -> LoadedAgent:
     """As `load_agent`, from bytes. Paths in the front matter are relative to `directory`."""
-    matter, body, first_line = _split(decode(data, file).replace("\r\n", "\n"), file)
-    document = _document(matter, file)
+    document, body, first_line = read_fronted(data, file)
     reading = Reading(document, directory)
     values = reading.take(FRONT_MATTER, _ours(reading), ())
     stem = re.sub(r"\.agent\Z", "", Path(file).stem)
@@ -57,47 +57,11 @@ def read_agent(data: bytes, file: str, *, directory: Path) -> LoadedAgent:
             (), f"the file's name {shorten(stem)} cannot be an agent's name", "add name: to the front matter"
         )
     reading.finish()
-    return LoadedAgent(_spec(values, name, body), _places(document, name, first_line))
-
-
-def _document(matter: str, file: str) -> Document:
-    if not matter.strip():
-        return Document(file, {}, {}, {})
-    document = read_yaml(_with_quoted_description(matter).encode(), file, first_line=2)
-    if not isinstance(document.value, dict):
-        raise InvalidPlanError(
-            f"front matter is keys and values, not {described(document.value)}",
-            where=document.place(()),
-            fix="write keys such as name: between the --- lines",
-        )
-    return document
-
-
-def _split(text: str, file: str) -> tuple[str, str, int]:
-    """Front matter, body, and the line at which the body starts."""
-    lines = text.split("\n")
-    if lines[0].rstrip() != _FENCE:
-        return "", text, 1
-    end = next((i for i, line in enumerate(lines[1:], 1) if line.rstrip() == _FENCE), None)
-    if end is None:
-        raise InvalidPlanError("front matter is not closed", where=f"{file}:1:1", fix="end it with a line ---")
-    start = next((i for i, line in enumerate(lines[end + 1 :], end + 1) if line.strip()), end)
-    return "\n".join(lines[1:end]) + "\n", "\n".join(lines[end + 1 :]), start + 1
-
-
-def _with_quoted_description(matter: str) -> str:
-    """Front matter in which a plain one-line description that holds a colon is quoted.
-
-    Descriptions with examples in them (`Use it when. Examples: user: ...`) are common in such files, and no YAML.
-    """
-    lines = matter.split("\n")
-    for index, line in enumerate(lines):
-        match = _LOOSE_DESCRIPTION.match(line)
-        loose = match is not None and (": " in match[2] or " #" in match[2] or match[2].rstrip().endswith(":"))
-        continued = index + 1 < len(lines) and lines[index + 1].startswith((" ", "\t"))
-        if match is not None and loose and not continued:
-            lines[index] = match[1] + json.dumps(match[2].rstrip(), ensure_ascii=False)
-    return "\n".join(lines)
+    skills = list(load_skills(reading, values.get("skills", ()), skill_folders(directory, plan or directory)))
+    reading.finish()
+    places = _places(document, name, first_line)
+    places |= {f"agents.{name}.skills/{loaded.skill.name}": loaded.place for loaded in skills}
+    return LoadedAgent(_spec(values, name, body, tuple(loaded.skill for loaded in skills)), places)
 
 
 def _ours(reading: Reading) -> dict[str, Any]:
@@ -114,7 +78,7 @@ def _ours(reading: Reading) -> dict[str, Any]:
     return kept
 
 
-def _spec(values: dict[str, Any], name: str, body: str) -> AgentSpec:
+def _spec(values: dict[str, Any], name: str, body: str, skills: tuple[Skill, ...]) -> AgentSpec:
     metadata: dict[str, Any] = values.get("metadata", {})
     refused = set(values.get("disallowedTools", ()))
     return AgentSpec(
@@ -122,6 +86,7 @@ def _spec(values: dict[str, Any], name: str, body: str) -> AgentSpec:
         description=values.get("description", ""),
         instructions=body.strip(),
         name=name,
+        skills=skills,
         tools=tuple(tool for tool in values.get("tools", ()) if tool not in refused),
     )
 

@@ -84,6 +84,20 @@ _TOOL = Kind(_tool, {"type": "string"})
 TOOLS = Kind(_tools, {"oneOf": [{"type": "array", "items": {"type": "string"}}, {"type": ["string", "null"]}]})
 
 
+def _skills(reading: Reading, value: Any, path: KeyPath) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+        names = [NAME.read(reading, item, path) for item in value]
+    elif isinstance(value, list):
+        names = [reading.take(NAME, item, (*path, index)) for index, item in enumerate(value)]
+    else:
+        raise Unreadable(f"skills are a list of names, not {described(value)}", "write skills: [name]")
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+SKILLS = Kind(_skills, {"oneOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]})
+
+
 def _foreign_model(_reading: Reading, value: Any, _path: KeyPath) -> str | None:
     """`provider:model`; names that only other programs understand (`sonnet`, `inherit`) count as none."""
     if value is None:
@@ -177,6 +191,7 @@ FRONT_MATTER = Shape(
         Field(
             "model", Kind(_foreign_model, {"type": ["string", "null"]}), "provider:name; other names are left alone"
         ),
+        Field("skills", SKILLS, "Skills whose text the agent is given: folders with a SKILL.md"),
         Field("metadata", METADATA, "What other programs do not know"),
     ),
     lambda values, _path: values,

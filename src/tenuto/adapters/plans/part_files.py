@@ -79,7 +79,13 @@ def _parts(read: _Read) -> Iterator[tuple[str, _Part]]:
             own = files
             if key == "instructions":
                 own = (file_of_place(read.places.get(f"agents.{name}.instructions", "")) or files[0], *files)
-            yield f"agents.{name}.{key}", _Part(_once(own), getattr(agent, key))
+            if key == "skills":
+                yield f"agents.{name}.skills", _Part(_once(own), [skill.name for skill in agent.skills])
+            else:
+                yield f"agents.{name}.{key}", _Part(_once(own), getattr(agent, key))
+        for skill in agent.skills:
+            part = f"agents.{name}.skills/{skill.name}"
+            yield part, _Part(_once((file_of_place(read.places.get(part, "")) or files[0], *files)), skill)
 
 
 def _agent_files(read: _Read, name: str) -> tuple[str, ...]:

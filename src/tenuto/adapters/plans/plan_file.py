@@ -211,8 +211,9 @@ def _load_agents(
             if len(files) >= AGENTS_MAX:
                 reading.note(at, f"the plan has more than {AGENTS_MAX} agents", "write a narrower pattern")
                 return agents, places
+            path = reading.directory / file
             try:
-                loaded = load_agent(reading.directory / file, (reading.directory / file).as_posix())
+                loaded = load_agent(path, path.as_posix(), plan=reading.directory)
             except InvalidPlanError as error:
                 reading.problems += [Problem("", e.what, e.fix, e.where) for e in error.errors]
                 continue

@@ -59,7 +59,7 @@ class _Texts:
         if plan.agents:
             for file, agent in _agent_files(plan.agents, agents, part).items():
                 front = yaml_text(front_matter_value(agent))
-                self._take(posixpath.join(base, file), f"---\n{front}---\n{agent.instructions}\n", f"{part}: agents")
+                self._take(posixpath.join(base, file), f"---\n{front}---\n{agent.system}\n", f"{part}: agents")
 
     def _take_works(self, plan: Plan, agents: Mapping[str, AgentSpec], base: str, part: str) -> None:
         for step in plan.steps:

@@ -74,8 +74,8 @@ def plan_value(plan: Plan, agents: Mapping[str, AgentSpec]) -> Block:
 def agent_value(agent: AgentSpec) -> Block:
     """An agent as it stands in a plan."""
     value = Block(_fields(agent, _AGENT))
-    if agent.instructions:
-        value["instructions"] = _prompt(agent.instructions, "")
+    if agent.system:  # what its skills say is said in it: their files are not written
+        value["instructions"] = _prompt(agent.system, "")
     return value
 
 
