@@ -246,8 +246,8 @@ def test_what_a_command_leaves_that_is_no_file_fails_its_step_and_not_the_engine
 CAPPED = """\
 tenuto: 1
 budget: { tokens: 100000 }
-agents: { lister: { instructions: x, model: "mock:?tools=1", tools: [list_files], limits: { tool_calls: 1 } } }
-steps: { each: { foreach: [x, y], agent: lister, prompt: "${{ item }}" } }
+agents: { lister: { instructions: x, model: "mock:?tools=1", tools: [list_files] } }
+steps: { each: { foreach: [x, y], agent: lister, prompt: "${{ item }}", budget: { tool_calls: 1 } } }
 """
 
 
