@@ -100,7 +100,13 @@ def summarise(lines: list[dict[str, Any]]) -> None:
             values = [line[field] for line in found if line.get(field) is not None]
             if values:
                 figures.append(f"{field} {statistics.median(values):g}")
-        for field in ("fold_records_per_s", "replay_records_per_s", "from_snapshot_s", "commits"):
+        for field in (
+            "fold_records_per_s",
+            "chain_and_fold_records_per_s",
+            "replay_records_per_s",
+            "from_snapshot_s",
+            "commits",
+        ):
             values = [line[field] for line in found if line.get(field) is not None]
             if values:
                 figures.append(f"{field} {statistics.median(values):g}")
