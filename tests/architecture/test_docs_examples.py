@@ -159,7 +159,7 @@ def has_local_model() -> bool:
     return True
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if has(p, "file", "python", "console")], ids=name)
+@pytest.mark.parametrize("page", [p for p in PAGES if has(p, "file", "python", "console", "session")], ids=name)
 def test_the_examples_of_a_page_do_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = prepared(page, tmp_path)
     monkeypatch.chdir(directory)
