@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tenuto.adapters.clock import SystemClock
@@ -18,7 +19,10 @@ from tenuto.adapters.stores.memory_artifacts import InMemoryArtifactStore
 from tenuto.adapters.tools.toolbox import Toolbox
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.app.bundles import export_run, import_bundle
+from tenuto.core import records as records_module
+from tenuto.core import upcasting
 from tenuto.core.events.run import RunEnded
+from tenuto.core.events.step import StepStarted
 from tenuto.core.ids import Digest, RunId
 from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.records import GENESIS, decode
@@ -136,6 +140,24 @@ async def test_a_golden_journal_verifies_and_replays(path: Path) -> None:
     assert state.result == last.result
     assert state.status == "ok"
     assert (await journal.head(run)) != NO_HEAD
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+async def test_derived_records_of_an_older_version_replay_where_their_lift_says_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the next tenuto wrote StepStarted in version 2."""
+    newer = {StepStarted: records_module._TEMPLATE[StepStarted].replace(b'"version":1', b'"version":2')}
+    monkeypatch.setattr(records_module, "_TEMPLATE", records_module._TEMPLATE | newer)
+    monkeypatch.setattr(records_module, "_NEWEST", {**records_module._NEWEST, StepStarted: 2})
+    journal, contents, run = await opened(path)
+    for lift, same in ((dict, True), (lambda fields: {**fields, "attempt": msgspec.Raw(b"9")}, False)):
+        monkeypatch.setattr(upcasting, "LIFTS", {**upcasting.LIFTS, "StepStarted": (lift,)})
+        report = await replay(journal, contents, run)
+        assert report.identical == same
+        if not same:
+            assert report.divergence is not None
+            assert report.divergence.what == "StepStarted differs in attempt"
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "4711"])
