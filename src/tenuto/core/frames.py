@@ -13,7 +13,7 @@ from tenuto.core.content import Content
 from tenuto.core.events.call import ModelReplied
 from tenuto.core.events.program import AskModel
 from tenuto.core.events.step import Failure
-from tenuto.core.ids import Digest, split_position
+from tenuto.core.ids import Digest, Position, split_position
 from tenuto.core.merging import MergedTree
 from tenuto.core.models import ToolCallAsk
 from tenuto.core.moves import attend, drop_call, enqueue, give_verdict, put_step, vacate
@@ -69,38 +69,48 @@ def after_reply(state: ExecutionState, step: StepState, event: ModelReplied) -> 
     frame = step.frame
     reply = read_reply(event.reply)
     if isinstance(frame, ProgramFrame):
-        ordinal = split_position(event.call)[2]
-        ask = frame.open_asks[ordinal]
-        structured = isinstance(ask, AskModel) and ask.schema is not None
-        outcome = _answer(reply, event, structured=structured)
-        if isinstance(outcome, Failure):
-            return feed(state, step, ordinal, failure=outcome)
-        return feed(state, step, ordinal, value=outcome.named())
+        return _tell_program(state, step, frame, reply, event)
     if not isinstance(frame, AgentFrame):
         raise AssertionError(f"{step.path} makes no model calls")
-    base = int(split_position(event.call)[2]) + 1
     if reply.tool_calls:
         exchange = Exchange(event.reply, (None,) * len(reply.tool_calls))
-        frame = replace(frame, base=base, exchanges=(*frame.exchanges, exchange), started=0, waiting=0)
-        return _start_tools(state, replace(step, frame=frame), reply.tool_calls)
-    structured = _schema_of(step, work_of(state, step).spec.output is not None)
-    outcome = _answer(reply, event, structured=structured)
+        return _start_tools(state, _exchanged(step, frame, exchange, event.call), reply.tool_calls)
+    outcome = _answer(reply, event, structured=_has_schema(state, step))
     if isinstance(outcome, Failure) and outcome.kind == "schema" and frame.corrections < CORRECTIONS_MAX:
         exchange = Exchange(event.reply, (), _correction(event.violations or (outcome.message,)))
-        frame = replace(
-            frame,
-            base=base,
-            corrections=frame.corrections + 1,
-            exchanges=(*frame.exchanges, exchange),
-            started=0,
-            waiting=0,
-        )
-        return _next_call(state, replace(step, frame=frame), base)
+        corrected = replace(frame, corrections=frame.corrections + 1)
+        step = _exchanged(step, corrected, exchange, event.call)
+        return _next_call(state, step, _after(event.call))
     return give_verdict(state, step, outcome)
 
 
-def _schema_of(step: StepState, declared: bool) -> bool:
-    return declared if step.asked is None else getattr(step.asked, "schema", None) is not None
+def _tell_program(
+    state: ExecutionState, step: StepState, frame: ProgramFrame, reply: Reply, event: ModelReplied
+) -> ExecutionState:
+    ordinal = split_position(event.call)[2]
+    ask = frame.open_asks[ordinal]
+    structured = isinstance(ask, AskModel) and ask.schema is not None
+    outcome = _answer(reply, event, structured=structured)
+    if isinstance(outcome, Failure):
+        return feed(state, step, ordinal, failure=outcome)
+    return feed(state, step, ordinal, value=outcome.named())
+
+
+def _exchanged(step: StepState, frame: AgentFrame, exchange: Exchange, call: Position) -> StepState:
+    """The step with one turn more of its conversation; what follows is numbered on from the call."""
+    exchanges = (*frame.exchanges, exchange)
+    return replace(step, frame=replace(frame, base=_after(call), exchanges=exchanges, started=0, waiting=0))
+
+
+def _after(call: Position) -> int:
+    """The ordinal after that of a call of an agent."""
+    return int(split_position(call)[2]) + 1
+
+
+def _has_schema(state: ExecutionState, step: StepState) -> bool:
+    if step.asked is None:
+        return state.compiled(step).output is not None
+    return getattr(step.asked, "schema", None) is not None
 
 
 def _answer(reply: Reply, event: ModelReplied, *, structured: bool) -> Content | Failure:
