@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tenuto.core.state import ExecutionState
     from tenuto.core.tools import ToolResult, ToolSpec
     from tenuto.errors import (
+        AccountChangedError,
         ArtifactConflictError,
         DamagedStoreError,
         DivergedError,
@@ -96,6 +97,7 @@ _HOMES = {
     "tenuto.core.state": ("ExecutionState",),
     "tenuto.core.tools": ("ToolResult", "ToolSpec"),
     "tenuto.errors": (
+        "AccountChangedError",
         "ArtifactConflictError",
         "DamagedStoreError",
         "DivergedError",
@@ -126,6 +128,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccountChangedError",
     "AgentSpec",
     "Amount",
     "ArtifactConflictError",

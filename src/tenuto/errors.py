@@ -7,6 +7,7 @@ This module is at the bottom: it imports the standard library only, so that ever
     ├── UsageError                   2   what was asked for makes no sense here (unknown run, bad flag)
     ├── RefusedRequestError          2   a run refuses what an outsider asks (already ended, already answered)
     ├── DivergedError                5   replay or resume met a call that differs from the record
+    ├── AccountChangedError          3   the account of a root run has less than was asked of it
     ├── FencedError                  6   another engine owns the run; this one must stop at once
     ├── StorageError                 7   a store cannot do its work (full disk, permission, I/O)
     │   ├── DamagedStoreError        7   stored bytes are not what was written
@@ -28,6 +29,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 __all__ = [
+    "AccountChangedError",
     "ArtifactConflictError",
     "DamagedStoreError",
     "DivergedError",
@@ -108,6 +110,13 @@ class SandboxUnavailableError(UsageError):
 class DivergedError(TenutoError):
     exit_code = ExitCode.DIVERGED
     code = "diverged"
+
+
+class AccountChangedError(TenutoError):
+    """Nothing was taken. Another run may have taken it since the account was read."""
+
+    exit_code = ExitCode.EXHAUSTED
+    code = "account_changed"
 
 
 class FencedError(TenutoError):

@@ -24,6 +24,7 @@ HEAVY = (
 
 
 PUBLIC = (
+    "AccountChangedError",
     "AgentSpec",
     "Amount",
     "ArtifactConflictError",

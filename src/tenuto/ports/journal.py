@@ -2,6 +2,8 @@
 
 Shaped for stores on one machine and beyond: compare-and-append on (run, epoch, head), idempotent by record hash;
 ownership by lease of a session, with a guarded claim that strictly raises the epoch; readers follow (run, seq).
+Beside the journals a store keeps one account for each root run. It is changed by differences only, in the transaction
+of the records that say why, so that runs which give and take at once neither wait for each other nor count twice.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ __all__ = [
     "NO_HEAD",
     "Answer",
     "Fence",
+    "Grant",
     "Head",
     "InboxRow",
     "Journal",
@@ -89,6 +92,16 @@ class Answer(NamedTuple):
     row: InboxRow
 
 
+class Grant(NamedTuple):
+    """What enters or leaves the account of a root run: its id, and how much of each dimension.
+
+    Amounts are whole and not negative (else ValueError, before anything is written); names mean nothing to a store.
+    """
+
+    root: RunId
+    amounts: Mapping[str, int]
+
+
 class Session(Protocol):
     """A worker's life as stores see it; runs are owned through it. Renewing costs O(1), however many runs."""
 
@@ -115,10 +128,15 @@ class Journal(Protocol):
         session: Session,
         records: Sequence[StoredRecord],
         blobs: Mapping[Digest, bytes],
+        *,
+        takes: Grant | None = None,
+        gives: Grant | None = None,
     ) -> Fence:
         """Make a run with its first records, at epoch 1, owned by `session`. Atomic and durable on return.
 
-        At most one create of a run wins: the others get RefusedRequestError.
+        At most one create of a run wins: the others get RefusedRequestError. `takes` leaves the account of its root
+        with these records: AccountChangedError where that has less of any dimension, and nothing is written. `gives`
+        enters afterwards, as in `append`: what a run that ends with its very first records leaves over.
         """
         ...
 
@@ -130,9 +148,12 @@ class Journal(Protocol):
         blobs: Mapping[Digest, bytes],
         *,
         taken: Sequence[str] = (),
+        gives: Grant | None = None,
         alone: bool = False,
     ) -> None:
         """Add records after `expected`, with the small blobs they name and the inbox rows they took.
+
+        `gives` enters the account of its root with these records, once, however often the batch is appended.
 
         All or nothing, gap-free, durable on return (survives power loss as far as the disk honours fsync).
         Idempotent: appending the identical batch again succeeds. Raises FencedError when the run has another
@@ -140,6 +161,15 @@ class Journal(Protocol):
         when the store cannot write (nothing was written). `alone` says that the caller has nothing else to do
         until this returns, so the commit may run on its thread.
         Appends of several runs that arrive together share one commit; a fenced one drops only its own records.
+        """
+        ...
+
+    async def account(self, root: RunId) -> Mapping[str, int]:
+        """What is free now in the account of a root run, by dimension in the order of their names.
+
+        A dimension that was ever given is there, also with 0. Empty for a run that has given nothing: one that has
+        not ended, has no limits, or ended in a store whose format had no accounts. An account outlives its run, and
+        holds at most 2**62 - 1 of a dimension: what comes on top of that is lost.
         """
         ...
 
@@ -199,7 +229,10 @@ class Journal(Protocol):
         ...
 
     async def delete(self, fence: Fence) -> None:
-        """Delete a run: a tombstone stays, so that its id is never used again. Fenced like an append."""
+        """Delete a run: a tombstone stays, so that its id is never used again. Fenced like an append.
+
+        Accounts stay as they are: what the run took and has not given back is gone with it.
+        """
         ...
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from tenuto.adapters.stores.sqlite_segments import pack, place_of
 from tenuto.adapters.stores.sqlite_transaction import UNDIGESTED_MAX
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest, RunId
-from tenuto.ports.journal import Fence
+from tenuto.ports.journal import Fence, Grant, StoredRecord
 from tenuto.testing.contracts.journal import RUN, chained, head_of, read_all, started
 
 MIGRATIONS = Path(sqlite_schema.__file__).parent / "migrations"
@@ -43,36 +43,47 @@ def chunks_of(path: Path, condition: str) -> int:
     return found
 
 
-async def test_a_store_of_the_first_format_is_carried_over(path: Path) -> None:
-    records = chained(600)
-    bodies = {digest(body): body for body in (b"", b"one", b"x" * 20_000)}
+def written_in(path: Path, version: int, records: list[StoredRecord], bodies: dict[Digest, bytes]) -> None:
+    """A store as an older tenuto has left it, with one run."""
     old = sqlite3.connect(path)
     old.execute(f"PRAGMA page_size = {sqlite_schema.PAGE_BYTES}")
     old.execute("PRAGMA journal_mode = WAL")
-    old.executescript((MIGRATIONS / "0001_runs_and_records.sql").read_text("utf-8"))
+    for script in sorted(MIGRATIONS.glob("*.sql"))[:version]:
+        old.executescript(script.read_text("utf-8"))
     old.execute("INSERT INTO runs (num, run, epoch) VALUES (4, ?, 2)", (RUN,))
     rows = [(place_of(4, last), entries, body) for last, entries, body in pack(records)]
-    old.executemany("INSERT INTO segments (place, epoch, entries, body) VALUES (?, 2, ?, ?)", rows)
+    table = "segments" if version == 1 else "chunks"
+    old.executemany(f"INSERT INTO {table} (place, epoch, entries, body) VALUES (?, 2, ?, ?)", rows)
     named = [(bytes.fromhex(name), body) for name, body in bodies.items()]
-    old.executemany("INSERT INTO blobs (digest, body) VALUES (?, ?)", named)
+    where = "blobs (digest, body)" if version == 1 else "chunks (entries, body)"
+    old.executemany(f"INSERT INTO {where} VALUES (?, ?)", named)
     old.execute(f"PRAGMA application_id = {sqlite_schema.APPLICATION_ID}")
-    old.execute("PRAGMA user_version = 1")
+    old.execute(f"PRAGMA user_version = {version}")
     old.commit()
     old.close()
+
+
+@pytest.mark.parametrize("version", range(1, sqlite_schema.VERSION))
+async def test_a_store_of_an_older_format_is_carried_over(path: Path, version: int) -> None:
+    records = chained(600)
+    bodies = {digest(body): body for body in (b"", b"one", b"x" * 20_000)}
+    written_in(path, version, records, bodies)
 
     journal = journal_at(path)
     assert await read_all(journal) == records
     assert await journal.blobs(list(bodies)) == bodies
+    assert await journal.account(RUN) == {}
     session = await journal.open_session("w")
     fence, head = await journal.claim(RUN, session)
     assert (fence.epoch, head) == (3, head_of(records))
     batch = chained(2, after=head)
-    await journal.append(fence, head, batch, blob(1))
+    await journal.append(fence, head, batch, blob(1), gives=Grant(RUN, {"tokens": 1}))
     await journal.close()
 
     again = journal_at(path)
     assert await read_all(again) == records + batch
     assert await again.blobs([*bodies, *blob(1)]) == bodies | blob(1)
+    assert await again.account(RUN) == {"tokens": 1}
     await again.close()
 
 

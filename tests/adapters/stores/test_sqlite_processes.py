@@ -25,7 +25,8 @@ from pathlib import Path
 from tenuto.adapters.clock import SystemClock
 from tenuto.adapters.stores.sqlite import SqliteJournal
 from tenuto.core.ids import RunId
-from tenuto.errors import FencedError, TenutoError
+from tenuto.errors import AccountChangedError, FencedError, TenutoError
+from tenuto.ports.journal import Grant
 from tenuto.testing.contracts.journal import RUN, chained, head_of, started
 
 def say(*words):
@@ -52,6 +53,40 @@ async def main():
     store = journal()
     session = await store.open_session("w")
     await asyncio.gather(*(write(store, session, f"run-{n}", n == 0) for n in range(3)))
+
+asyncio.run(main())
+"""
+)
+
+# Gives with every append of one run, and makes runs that together want to take more than is given.
+GIVING = (
+    PRELUDE
+    + """
+async def give(store, session):
+    batch = chained(1)
+    fence = await store.create(RUN, session, batch, {})
+    while True:
+        after = head_of(batch)
+        batch = chained(1, after=after)
+        await store.append(fence, after, batch, {}, gives=Grant(RUN, {"tokens": 5}))
+        say(await account(store))
+
+async def take(store, session, name):
+    number = 0
+    while True:
+        try:
+            await store.create(RunId(f"{name}{number}"), session, chained(1), {}, takes=Grant(RUN, {"tokens": 3}))
+            number += 1
+        except AccountChangedError:
+            await asyncio.sleep(0.001)
+
+async def account(store):
+    return (await store.account(RUN))["tokens"]
+
+async def main():
+    store = journal()
+    session = await store.open_session("w")
+    await asyncio.gather(give(store, session), take(store, session, "a"), take(store, session, "b"))
 
 asyncio.run(main())
 """
@@ -199,6 +234,21 @@ async def test_many_kills_of_many_writers(tmp_path: Path, children: list[Child])
         journal = SqliteJournal(path, SystemClock())
         await check_nothing_lost(journal, [line for line in said if len(line.split()) == 2])
         await journal.close()
+
+
+@pytest.mark.parametrize("lines", [1, 30, 150])
+async def test_a_killed_giver_has_given_what_its_records_say(
+    path: Path, journal: SqliteJournal, children: list[Child], lines: int
+) -> None:
+    giver = Child(GIVING, path)
+    children.append(giver)
+    for _ in range(lines):
+        assert giver.line()
+    giver.kill()
+    given = 5 * (await journal.head(RUN)).seq
+    taken = 3 * (len(await journal.runs()) - 1)
+    assert given >= 5 * lines
+    assert await journal.account(RUN) == {"tokens": given - taken}
 
 
 async def claim_when_lapsed(journal: SqliteJournal, session: Session) -> tuple[Fence, Head]:

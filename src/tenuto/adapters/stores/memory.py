@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tenuto.adapters.stores import refusals
+from tenuto.adapters.stores.accounts import after_giving, after_taking, check_grants
 from tenuto.core.canonical import digest
 from tenuto.core.ids import Digest, RunId
 from tenuto.errors import StorageError
@@ -18,6 +19,7 @@ from tenuto.ports.journal import (
     NO_HEAD,
     Answer,
     Fence,
+    Grant,
     Head,
     InboxRow,
     Journal,
@@ -98,6 +100,7 @@ class InMemoryJournal(Journal):
         self._commit_us = commit_us
         self._runs: dict[RunId, _Run] = {}
         self._blobs: dict[Digest, bytes] = {}
+        self._accounts: dict[RunId, dict[str, int]] = {}
         self._sessions: dict[str, _MemorySession] = {}
         self._opened = 0
         self._closed = False
@@ -129,14 +132,21 @@ class InMemoryJournal(Journal):
         session: Session,
         records: Sequence[StoredRecord],
         blobs: Mapping[Digest, bytes],
+        *,
+        takes: Grant | None = None,
+        gives: Grant | None = None,
     ) -> Fence:
         refusals.check_batch(NO_HEAD, records)
         refusals.check_blobs(blobs)
+        check_grants(takes, gives)
         await self._commit("create")
         if not self._live(session.name):
             raise refusals.session_over(session.name)
         if run in self._runs:
             raise refusals.already_exists(run)
+        if takes is not None:
+            self._accounts[takes.root] = after_taking(self._accounts.get(takes.root, {}), takes)
+        self._give(gives)
         self._runs[run] = _Run(epoch=1, owner=session.name, records=list(records))
         self._keep(blobs)
         self._faults("create:after")
@@ -150,10 +160,12 @@ class InMemoryJournal(Journal):
         blobs: Mapping[Digest, bytes],
         *,
         taken: Sequence[str] = (),
+        gives: Grant | None = None,
         alone: bool = False,  # noqa: ARG002 - there is no thread to spare here
     ) -> None:
         refusals.check_batch(expected, records)
         refusals.check_blobs(blobs)
+        check_grants(gives)
         await self._commit("append")
         entry = self._owned(fence)
         if entry.head != expected:
@@ -162,9 +174,14 @@ class InMemoryJournal(Journal):
                 raise refusals.head_moved(fence.run, expected, entry.head)
         else:
             entry.records.extend(records)
+            self._give(gives)
         self._keep(blobs)
         entry.taken.update(key for key in taken if key in entry.inbox)
         self._faults("append:after")
+
+    async def account(self, root: RunId) -> Mapping[str, int]:
+        self._check_open()
+        return dict(sorted(self._accounts.get(root, {}).items()))
 
     async def read(self, run: RunId, *, after: int = -1, upto: int | None = None) -> AsyncIterator[StoredRecord]:
         self._faults("read:before")
@@ -288,6 +305,10 @@ class InMemoryJournal(Journal):
         if entry.deleted or (entry.epoch, entry.owner) != (fence.epoch, fence.session):
             raise refusals.fenced(fence, entry.epoch, entry.owner)
         return entry
+
+    def _give(self, grant: Grant | None) -> None:
+        if grant is not None:
+            self._accounts[grant.root] = after_giving(self._accounts.get(grant.root, {}), grant)
 
     def _keep(self, blobs: Mapping[Digest, bytes]) -> None:
         for name, body in blobs.items():

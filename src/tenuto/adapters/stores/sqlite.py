@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from tenuto.adapters.stores import refusals
+from tenuto.adapters.stores.accounts import check_grants
 from tenuto.adapters.stores.heads import HeadsNote
 from tenuto.adapters.stores.snapshot_files import SnapshotFiles
+from tenuto.adapters.stores.sqlite_accounts import give, take
 from tenuto.adapters.stores.sqlite_errors import damaged
 from tenuto.adapters.stores.sqlite_reader import Reader
 from tenuto.adapters.stores.sqlite_segments import place_of, unpack
@@ -26,6 +28,7 @@ from tenuto.ports.journal import (
     NO_HEAD,
     Answer,
     Fence,
+    Grant,
     Head,
     InboxRow,
     Journal,
@@ -86,9 +89,13 @@ class SqliteJournal(Journal):
         session: Session,
         records: Sequence[StoredRecord],
         blobs: Mapping[Digest, bytes],
+        *,
+        takes: Grant | None = None,
+        gives: Grant | None = None,
     ) -> Fence:
         refusals.check_batch(NO_HEAD, records)
         refusals.check_blobs(blobs)
+        check_grants(takes, gives)
         if not is_text(run):
             raise UsageError(f"no run can be called {run!r}", fix="choose another run id")
 
@@ -97,6 +104,10 @@ class SqliteJournal(Journal):
             if txn.run(run) is not None:
                 raise refusals.already_exists(run)
             self._check_next_number(txn)
+            if takes is not None:
+                take(txn, takes)
+            if gives is not None:
+                give(txn, gives)
             row = txn.add_run(run, 1, session.name)
             txn.add_records(row, records)
             txn.add_blobs(blobs)
@@ -112,10 +123,12 @@ class SqliteJournal(Journal):
         blobs: Mapping[Digest, bytes],
         *,
         taken: Sequence[str] = (),
+        gives: Grant | None = None,
         alone: bool = False,
     ) -> None:
         refusals.check_batch(expected, records)
         refusals.check_blobs(blobs)
+        check_grants(gives)
         keys = [key for key in taken if is_text(key)]  # no other can have come
 
         def job(txn: Transaction) -> None:
@@ -125,6 +138,8 @@ class SqliteJournal(Journal):
                     raise refusals.head_moved(fence.run, expected, row.head)
             else:
                 txn.add_records(row, records)
+                if gives is not None:
+                    give(txn, gives)
             if blobs:
                 txn.add_blobs(blobs)
             for key in keys:
@@ -134,6 +149,9 @@ class SqliteJournal(Journal):
         alone = alone and self._latest == fence.run
         self._latest = fence.run
         await self._writer.submit(job, alone=alone)
+
+    async def account(self, root: RunId) -> Mapping[str, int]:
+        return self._reader.account(root)
 
     def read(self, run: RunId, *, after: int = -1, upto: int | None = None) -> AsyncIterator[StoredRecord]:
         return self._reader.records(run, after, upto)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tenuto.adapters.stores import refusals
 from tenuto.adapters.stores.heads import HeadsNote
+from tenuto.adapters.stores.sqlite_accounts import ACCOUNT_QUERY
 from tenuto.adapters.stores.sqlite_errors import damaged, is_unwritable, translated
 from tenuto.adapters.stores.sqlite_schema import Outline, connect, connect_still, outline, prepare
 from tenuto.adapters.stores.sqlite_segments import place_of, unpack
@@ -138,6 +139,9 @@ class Reader:
         num = self.run(run).num
         rows = self._query("SELECT key, body, at_us FROM inbox WHERE num = ? AND NOT taken ORDER BY id", (num,))
         return [InboxRow(run, key, body, at_us) for key, body, at_us in rows]
+
+    def account(self, root: RunId) -> dict[str, int]:
+        return dict(self._query(ACCOUNT_QUERY, (root,))) if is_text(root) else {}
 
     def blobs(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         found: dict[Digest, bytes] = {}

@@ -20,7 +20,7 @@ __all__ = ["APPLICATION_ID", "PAGE_BYTES", "VERSION", "Outline", "connect", "con
 
 APPLICATION_ID = 0x74656E75
 """`tenu`: tells our file from any other SQLite database."""
-VERSION = 3
+VERSION = 4
 PAGE_BYTES = 8192
 STATEMENTS_MAX = 256
 
