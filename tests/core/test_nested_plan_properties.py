@@ -217,4 +217,9 @@ def test_random_plans_reach_every_event_and_status() -> None:
         events.update(type(entry.event) for entry in run.entries)
     assert calls >= set(get_args(CallStatus)) - {"lost", "unasked"}, "these two pass within a turn"
     assert steps >= set(get_args(StepStatus)) - {"ready"}, "so does this one"
-    assert {kind.__name__ for kind in set(EVENTS) - events} == {"CallReconciled", "RunPaused"}
+    assert {kind.__name__ for kind in set(EVENTS) - events} == {
+        "CallReconciled",
+        "RunForked",
+        "RunPaused",
+        "StepReused",
+    }

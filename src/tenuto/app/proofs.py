@@ -28,6 +28,7 @@ from tenuto.core.ids import RunId
 from tenuto.core.models import Grade, ModelProfile
 from tenuto.core.plan import Lock, Registry
 from tenuto.core.report import worst_grade
+from tenuto.core.reuse_table import NOTHING_REUSABLE
 from tenuto.core.spec import RunSpec
 from tenuto.errors import DamagedStoreError, UsageError
 from tenuto.runtime.imported import is_imported
@@ -94,7 +95,9 @@ async def todays(settings: Settings, recorded: RunSpec, directory: Path) -> tupl
         strict=recorded.lock.strict,
     )
     tools = {spec.name: spec for spec in ready.tools.specs()}
-    return RunSpec(plan, Registry(agents=dict(agents), tools=tools), lock, recorded.logic), programs
+    current = RunSpec(plan, Registry(agents=dict(agents), tools=tools), lock, recorded.logic)
+    is_fork = recorded.reuse is not NOTHING_REUSABLE
+    return current.forked(recorded.plan.budget, recorded.reuse) if is_fork else current, programs
 
 
 def _tool_places(ready: ReadyPlan) -> dict[str, str]:

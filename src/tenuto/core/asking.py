@@ -20,6 +20,7 @@ from tenuto.core.ledger import split
 from tenuto.core.merging import MergePlan
 from tenuto.core.moves import lane_account
 from tenuto.core.results import step_key
+from tenuto.core.reusing import reusable, take_result
 from tenuto.core.state import (
     ExecutionState,
     ProgramFrame,
@@ -60,6 +61,10 @@ def start_asked(state: ExecutionState, step: StepState, ask: AskAgent, tree: Dig
         parent=step.path,
         path=path,
     )
+    key = step_key(state, child, tree)
+    entry = reusable(state, child, key)
+    if entry is not None:
+        return take_result(state, child, key, entry)
     account: Amount | None = None
     if state.spec.limited:
         free = state.account(lane_account(step, ask.ordinal)).free
@@ -77,7 +82,7 @@ def start_asked(state: ExecutionState, step: StepState, ask: AskAgent, tree: Dig
             agent=None if agent is None else agent.agent_digest,
             asked_by=where,
             attempt=1,
-            key=step_key(state, child, tree),
+            key=key,
             path=path,
             tree=tree,
         )

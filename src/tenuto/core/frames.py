@@ -17,9 +17,10 @@ from tenuto.core.ids import Digest, Position, split_position
 from tenuto.core.merging import MergedTree
 from tenuto.core.models import ToolCallAsk
 from tenuto.core.moves import attend, drop_call, enqueue, give_verdict, put_step, vacate
+from tenuto.core.permissions import needs_approval
 from tenuto.core.program_moves import feed
 from tenuto.core.state import AgentFrame, Call, CommandFrame, Exchange, ExecutionState, ProgramFrame, StepState
-from tenuto.core.work import needs_approval, work_of
+from tenuto.core.work import work_of
 
 __all__ = [
     "CORRECTIONS_MAX",

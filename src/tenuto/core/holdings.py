@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tenuto.core.events import Event
 from tenuto.core.events.call import MergeRequested, ModelCallRequested, TreesMerged
-from tenuto.core.events.run import RunStarted
+from tenuto.core.events.run import RunForked, RunStarted
 from tenuto.core.ids import Digest
 from tenuto.core.merging import MergePlan
 from tenuto.core.records import bodies
@@ -45,6 +45,8 @@ def holdings_of(events: Iterable[Event]) -> Holdings:
 def _bodies(event: Event) -> Iterator[Digest]:
     if isinstance(event, RunStarted):
         yield from (event.plan, event.registry, event.lock)
+        if isinstance(event, RunForked):
+            yield event.reuse
     elif isinstance(event, TreesMerged):
         for conflict in event.merged.conflicts:
             yield from (side for side in (conflict.base, conflict.ours, conflict.theirs) if side is not None)

@@ -9,6 +9,7 @@ from tenuto.core.commands import Command, Conclude, SetTimer
 from tenuto.core.content import Content
 from tenuto.core.events.person import ApprovalRequested
 from tenuto.core.events.program import AskPerson, TimerSet
+from tenuto.core.permissions import repeated_call
 from tenuto.core.plan import ApprovalWork
 from tenuto.core.scope import step_scope
 from tenuto.core.state import Call, ExecutionState, ProgramFrame
@@ -26,18 +27,25 @@ def ask_person(state: ExecutionState, call: Call) -> Command:
     due_us = None if asked.expires_ms is None else state.at + asked.expires_ms * 1000
     return Conclude(
         ApprovalRequested(
-            call=call.position, details=asked.details, due_us=due_us, question=asked.question, tool=asked.tool
+            call=call.position,
+            details=asked.details,
+            due_us=due_us,
+            question=asked.question,
+            repeats=asked.repeats,
+            tool=asked.tool,
         )
     )
 
 
 class Question(NamedTuple):
-    """What a person is asked, what they see with it and may edit, for how long it stands, the tool it is about."""
+    """What a person is asked, what they see with it and may edit, for how long it stands, the tool it is about, and
+    the call of an earlier run whose outside effect it would repeat."""
 
     question: Content
     details: Content | None = None
     expires_ms: int | None = None
     tool: str | None = None
+    repeats: str | None = None
 
 
 def question_of(state: ExecutionState, call: Call) -> Question:
@@ -45,7 +53,11 @@ def question_of(state: ExecutionState, call: Call) -> Question:
     step = state.steps[call.path]
     if call.kind == "tool":
         tool, arguments, agent = tool_ask(state, call, step)
-        return Question(Content.of(f"{agent or step.path} wants to call {tool}"), arguments, tool=tool)
+        repeated = repeated_call(state, step, tool)
+        if repeated is None:
+            return Question(Content.of(f"{agent or step.path} wants to call {tool}"), arguments, tool=tool)
+        asks = f"{agent or step.path} wants to call {tool} again: this repeats an outside effect of {repeated.call}"
+        return Question(Content.of(asks), arguments, tool=tool, repeats=repeated.call)
     frame = step.frame
     if isinstance(frame, ProgramFrame):
         ask = frame.open_asks[call.position.rpartition("/")[2]]

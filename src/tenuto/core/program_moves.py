@@ -13,6 +13,7 @@ from tenuto.core.events.step import Failure
 from tenuto.core.ids import position
 from tenuto.core.ledger import returned
 from tenuto.core.moves import enqueue, put_step
+from tenuto.core.permissions import needs_approval
 from tenuto.core.state import (
     ExecutionState,
     Fed,
@@ -20,7 +21,6 @@ from tenuto.core.state import (
     StepState,
     Verdict,
 )
-from tenuto.core.work import needs_approval
 
 __all__ = ["close_account", "feed", "place", "settle_program"]
 

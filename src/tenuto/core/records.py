@@ -21,7 +21,7 @@ from tenuto.core.events.call import CallReconciled, CallResolved, ModelReplied, 
 from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
 from tenuto.core.events.plan import PlanLoaded, PlanRequested
 from tenuto.core.events.program import AskAgent, AskModel, AskPerson, AskTool, StepAdvanced
-from tenuto.core.events.run import RunEnded, RunStarted
+from tenuto.core.events.run import RunEnded, RunForked, RunStarted
 from tenuto.core.ids import Digest
 from tenuto.core.upcasting import lifted, newest_version
 from tenuto.errors import NewerStoreError
@@ -168,6 +168,7 @@ _BODIES: dict[type, tuple[str, ...]] = {
     PlanLoaded: ("plan",),
     PlanRequested: ("source",),
     RunEnded: ("outputs",),
+    RunForked: ("inputs",),
     RunStarted: ("inputs",),
     StepAdvanced: ("returned",),
     ToolCallRequested: ("arguments",),

@@ -1,6 +1,6 @@
 """Snapshots: a state as bytes, and back. A cached fold, never the truth; it can always be made again.
 
-    {"digest": <of the second line>, "format": 2, "head": ..., "logic": ...}
+    {"digest": <of the second line>, "format": 3, "head": ..., "logic": ...}
     {"accounts": ..., ...}
 
 Two lines, so that whoever reads goes through the long one once. One of another format is none.
@@ -41,7 +41,7 @@ _PLAIN_TYPES: dict[str, Any] = {
 _MAPS = ("accounts", "blocks", "calls", "group_open", "steps", "timers")
 
 
-FORMAT = 2
+FORMAT = 3
 HEADER_BYTES_MAX = 1_000
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tenuto.core.agent_work import AgentWork, make_agent_work
 from tenuto.core.bodies import read_plan
-from tenuto.core.budget import NOTHING, Amount
+from tenuto.core.budget import NOTHING, Amount, Limits
 from tenuto.core.canonical import digest, parse
 from tenuto.core.content import Content
 from tenuto.core.events.program import AskAgent, AskModel
@@ -38,6 +38,7 @@ from tenuto.core.plan import (
     UsesWork,
     WaitWork,
 )
+from tenuto.core.reuse_table import NOTHING_REUSABLE, ReuseTable
 from tenuto.core.shares import ask_cap, divided, item_cap, limited_dimensions, step_cap
 from tenuto.core.tools import Effect
 
@@ -101,6 +102,8 @@ class RunSpec:
     lock: Lock
     logic: int = LOGIC_VERSION
     """The version of the kernel's decisions that the run follows."""
+    reuse: ReuseTable = NOTHING_REUSABLE
+    """What a fork takes over; looked at in the run's own spec only, never in that of a sub-plan."""
     works: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """What each step does, kept for `core.work`, which alone reads and fills it."""
     _steps: dict[str, StepSpec] = field(default_factory=dict[str, StepSpec], repr=False)
@@ -313,6 +316,10 @@ class RunSpec:
     def ask_cap(self, ask: AskAgent, dimension: str) -> int:
         """What an asked agent may have at most."""
         return ask_cap(ask, self.registry, dimension)
+
+    def forked(self, budget: Limits, reuse: ReuseTable) -> RunSpec:
+        """The same for a fork: its limits are what it was granted, whatever the plan says."""
+        return RunSpec(replace(self.plan, budget=budget), self.registry, self.lock, self.logic, reuse)
 
     @cached_property
     def limited(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from tenuto.core.budget import NOTHING, Account, Amount
 from tenuto.core.content import Content
 from tenuto.core.events.call import Part
 from tenuto.core.events.program import Ask
-from tenuto.core.events.step import Failure
+from tenuto.core.events.step import Failure, Source
 from tenuto.core.ids import Digest, Position, RunId, StepPath
 from tenuto.core.merging import MergedTree
 from tenuto.core.models import ModelConfig
@@ -199,7 +199,8 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     they had. `produced` is the sub-plan that was made for the step, `joined` the tree where the steps below it met.
     `whole` is the tree that a step of which `reads` narrows the view would see without it, `widened` says that its
     own changes are back in that. `settling` is the merge whose conflicts an agent settles for the step, `settled` the
-    tree that it made. `model_config` holds the pinned parameters of the step's last model call.
+    tree that it made. `reused` is the record of an earlier run whose result it took. `model_config` holds the pinned
+    parameters of the step's last model call.
     """
 
     account: str
@@ -231,6 +232,7 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     path: StepPath
     produced: Content | None = None
     refusals: tuple[Position, ...] = ()
+    reused: Source | None = None
     route: int = 0
     routed_at: int = 0
     settled: Digest | None = None
@@ -298,7 +300,8 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     hold, of an agent and of a provider. `open_calls` counts what holds a place, `group_open` that by limit. `timers`
     maps what waits to its due time. `attend` are calls that need a decision: lost ones, failed tries, questions that
     were not put yet. `fed` are the programs that this turn told something; `turn` is the seq of its input. `people`
-    counts calls that wait for a person. `tree` is where the run started, and when it has ended its result.
+    counts calls that wait for a person. A fork names its `parent`, and the `root` of all parents; a run that is no
+    fork is its own root. `tree` is where the run started, and when it has ended its result.
     """
 
     accounts: Map[str, Account] = Map()
@@ -319,6 +322,7 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     merges_open: int = 0
     open_calls: int = 0
     outputs: Content | None = None
+    parent: RunId | None = None
     parked: int = 0
     pass_after: Order | None = None
     people: int = 0
@@ -327,6 +331,7 @@ class ExecutionState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     queued: int = 0
     refusing: bool = False
     result: Digest | None = None
+    root: RunId = RunId("")
     run: RunId = RunId("")
     seed: str = ""
     seq: int = -1

@@ -88,6 +88,11 @@ def merge_again(state: ExecutionState, call: Call) -> Command:
         if not isinstance(settled, MergeTrees):
             raise AssertionError(f"{call.position} was not settled")
         return MergeTrees(replace(settled.event, try_number=call.try_number + 1))
+    elif ordinal == MERGED_WHOLE and step.status == "ready":
+        taken = _begin(state, step, given_tree(state, step))  # a result that it takes
+        if not isinstance(taken, MergeTrees):
+            raise AssertionError(f"{call.position} takes no result")
+        plan = taken.event.plan
     elif ordinal == MERGED_NEEDS:
         plan = needs_tree(state, step)
     elif ordinal == MERGED_WHOLE:

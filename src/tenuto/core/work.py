@@ -23,7 +23,7 @@ from tenuto.core.state import (
     WaitFrame,
 )
 
-__all__ = ["StepWork", "needs_approval", "new_frame", "wait_ms", "work_of"]
+__all__ = ["StepWork", "new_frame", "wait_ms", "work_of"]
 
 WorkKind = Literal["agent", "command", "program", "plan", "person", "wait"]
 
@@ -58,15 +58,6 @@ def work_of(state: ExecutionState, step: StepState) -> StepWork:
     if step.route:
         return known._replace(agent=known.spec.fallbacks[step.route - 1])
     return known
-
-
-def needs_approval(state: ExecutionState, step: StepState, tool: str) -> bool:
-    """Whether a person must let each call of this tool pass: the tool says so, or the agent's own spec."""
-    spec = state.spec.registry.tools.get(tool)
-    if spec is not None and spec.approval:
-        return True
-    agent = work_of(state, step).agent
-    return agent is not None and tool in agent.approve
 
 
 def _plan_work(spec: RunSpec, compiled: StepSpec) -> StepWork:

@@ -13,7 +13,7 @@ from tenuto.core.commands import CallModel, CallTool, Command
 from tenuto.core.content import Content
 from tenuto.core.events import Event
 from tenuto.core.events.call import ToolCallRequested
-from tenuto.core.events.run import RunEnded, RunStarted
+from tenuto.core.events.run import RunEnded, RunForked, RunStarted
 from tenuto.core.events.step import StepCompleted, StepFailed, StepSkipped, StepStarted
 from tenuto.core.models import ModelProfile
 from tenuto.core.spec import RunSpec
@@ -118,4 +118,5 @@ def started_today(event: RunStarted, recorded: RunSpec, current: RunSpec) -> Run
         if left and spec.default is not None:
             values[name] = parse(spec.default)
     inputs = event.inputs if values == given else Content.of(values)
-    return replace(event, budget=current.plan.budget, inputs=inputs)
+    budget = event.budget if isinstance(event, RunForked) else current.plan.budget
+    return replace(event, budget=budget, inputs=inputs)

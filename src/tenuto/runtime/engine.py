@@ -33,7 +33,7 @@ from tenuto.core.requests import CancelRun, Request, read_request, request_key, 
 from tenuto.core.seeds import run_seed
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState
-from tenuto.errors import InvalidPlanError, RefusedRequestError, StorageError, UsageError
+from tenuto.errors import AccountChangedError, InvalidPlanError, RefusedRequestError, StorageError, UsageError
 from tenuto.ports.artifacts import ArtifactStore
 from tenuto.ports.clock import Clock
 from tenuto.ports.journal import Fence, Journal, Session
@@ -45,6 +45,7 @@ from tenuto.ports.workspace import Workspace
 from tenuto.runtime.bus import EventBus
 from tenuto.runtime.contents import Contents
 from tenuto.runtime.driver import Load, RunDriver
+from tenuto.runtime.forking import Origin, forked, read_parent
 from tenuto.runtime.imported import refuse_imported
 from tenuto.runtime.loading import load_state
 from tenuto.runtime.pacing import Pace, ProviderLimits
@@ -147,8 +148,12 @@ class PlanExecutionEngine:
         max_parallel: int | None = None,
         commit: str | None = None,
         strict: bool = False,
+        origin: Origin | None = None,
     ) -> ExecutionState:
         """Start a run of `plan` over a repository (a directory, or the digest of a tree) and drive it.
+
+        With an `origin` it is a fork: results of that run are taken where the step key is equal, and only the other
+        steps are executed. The seed is then that run's too, unless one is given.
 
         `model` overrides every model of the plan; `seed` is the run seed (default: hash of the run's id). A `strict`
         run asks no model that would drop temperature, top_p or seed, after a resume neither. UsageError
@@ -176,7 +181,22 @@ class PlanExecutionEngine:
         self._require_secrets(step for _, step in every_step(spec.plan))
         for body in founding:
             self._refuse_secrets(body)
+        if origin is not None:
+            return await self._fork(spec, replace(first, seed=seed or ""), origin, founding)
         return await self._drive(start(spec), None, first, {}, founding)
+
+    async def _fork(
+        self, spec: RunSpec, start_: RunStarted, origin: Origin, founding: tuple[bytes, ...]
+    ) -> ExecutionState:
+        parent = await read_parent(self._journal, self.contents, origin)
+        while True:
+            account = {} if origin.own_budget else await self._journal.account(parent.root)
+            first = forked(start_, spec, parent, origin, account)
+            forked_spec = spec.forked(first.budget, parent.table)
+            try:
+                return await self._drive(start(forked_spec), None, first, {}, (*founding, parent.body))
+            except AccountChangedError:
+                """Another fork was faster: see what it left."""
 
     async def resume(
         self,

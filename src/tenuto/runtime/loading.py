@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from tenuto.core.bodies import read_lock, read_plan, read_registry
-from tenuto.core.events.run import RunStarted
+from tenuto.core.events.run import RunForked, RunStarted
 from tenuto.core.evolve import evolve, start
 from tenuto.core.ids import Digest, RunId
 from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.records import GENESIS, Record, absent, decode, fill
+from tenuto.core.reuse_table import read_table
 from tenuto.core.snapshots import read_snapshot
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState
@@ -112,7 +113,7 @@ async def _checked_and_filled(
 
 
 async def load_spec(contents: BlobStore, first: Record) -> RunSpec:
-    """The plan, registry and lock that a run started with, and the logic that it follows.
+    """The plan, registry and lock that a run started with, the logic that it follows, and what it may reuse.
 
     DamagedStoreError when the first record is no start, NewerStoreError for a logic that is not known.
     """
@@ -126,8 +127,12 @@ async def load_spec(contents: BlobStore, first: Record) -> RunSpec:
             fix=f"use a tenuto that knows logic {event.logic}",
         )
     found = await contents.get_many([event.plan, event.registry, event.lock])
-    bodies = read_plan(found[event.plan]), read_registry(found[event.registry]), read_lock(found[event.lock])
-    return RunSpec(*bodies, event.logic)
+    spec = RunSpec(
+        read_plan(found[event.plan]), read_registry(found[event.registry]), read_lock(found[event.lock]), event.logic
+    )
+    if not isinstance(event, RunForked):
+        return spec
+    return spec.forked(event.budget, read_table((await contents.get_many([event.reuse]))[event.reuse]))
 
 
 def fold(spec: RunSpec, records: Sequence[Record]) -> ExecutionState:

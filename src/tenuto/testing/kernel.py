@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from tenuto.core.advances import said
 from tenuto.core.agents import AgentSpec
@@ -47,13 +48,16 @@ from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.merging import MergeConflict, MergedTree
 from tenuto.core.models import ModelProfile, ToolCallAsk, Usage
 from tenuto.core.plan import Lock, Plan, Registry
-from tenuto.core.records import decode, fill
+from tenuto.core.records import Record, decode, fill
 from tenuto.core.requests import AnswerCall, Refusal, admit
+from tenuto.core.reuse import reuse_table
+from tenuto.core.reuse_table import read_table, write_table
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState, ProgramFrame
 from tenuto.core.tools import ToolSpec
 from tenuto.core.turn import Entry, take
 from tenuto.ports.programs import Program
+from tenuto.runtime.forking import Origin, Parent, forked
 from tenuto.runtime.programs import RunningProgram
 from tenuto.runtime.rerun import program_inputs, rerun_programs
 from tenuto.testing.builders import Functions, StepFunction, plain_profile
@@ -99,7 +103,11 @@ class KernelRun:
         provider_places: Mapping[str, int] | None = None,
         checked: bool = True,
         logic: int = LOGIC_VERSION,
+        parent: KernelRun | None = None,
+        leave_out: Sequence[str] = (),
+        tree: str = "T0",
     ) -> None:
+        """With a `parent` it is a fork, which has all that the plan declares to spend."""
         registry = Registry(agents={a.name: a for a in agents}, tools={t.name: t for t in tools})
         profiles = {"mock:": profile or plain_profile()}
         self.spec = RunSpec(plan, registry, Lock(at_once=dict(provider_places or {}), profiles=profiles), logic)
@@ -121,8 +129,23 @@ class KernelRun:
             registry=registry.digest,
             run=RunId(run),
             seed=seed,
-            tree=Digest("T0"),
+            tree=Digest(tree),
         )
+        if parent is not None:
+            self._fork(
+                parent, Origin(run=parent.state.run, leave_out=tuple(map(StepPath, leave_out)), own_budget=True)
+            )
+
+    def _fork(self, parent: KernelRun, origin: Origin) -> None:
+        body = write_table(reuse_table(parent.state, parent.records(), leave_out=origin.leave_out))
+        known = Parent(parent.state, read_table(body), body)
+        self._first = forked(self._first, self.spec, known, origin, {})
+        self.spec = self.spec.forked(self._first.budget, known.table)
+        self.state = start(self.spec)
+
+    def records(self) -> list[Record]:
+        """All records so far, as they would be read back."""
+        return [replace(decode(entry.body), event=entry.event) for entry in self.entries]
 
     # --- inputs -----------------------------------------------------------------------------------------------
 

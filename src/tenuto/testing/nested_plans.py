@@ -64,7 +64,8 @@ _UNTIL = (
 
 def nested_run(plan: Plan, **fields: Any) -> KernelRun:
     """A run in the kernel with all agents, tools and programs that these plans name."""
-    return KernelRun(plan, agents=NESTED_AGENTS, tools=NESTED_TOOLS, functions=NESTED_FUNCTIONS, **fields)
+    agents = fields.pop("agents", NESTED_AGENTS)
+    return KernelRun(plan, agents=agents, tools=NESTED_TOOLS, functions=NESTED_FUNCTIONS, **fields)
 
 
 def nested_world(seed: int, *, trouble: float = 0.2) -> World:

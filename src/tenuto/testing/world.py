@@ -17,6 +17,8 @@ from tenuto.core.commands import CallModel, CallTool, LoadPlan, MergeTrees
 from tenuto.core.frames import read_reply
 from tenuto.core.ids import Position
 from tenuto.core.merging import MergeConflict
+from tenuto.core.people import question_of
+from tenuto.core.permissions import declared_approval
 from tenuto.core.plan import Plan, Retry, Step
 from tenuto.core.state import AgentFrame
 from tenuto.core.tools import ToolSpec
@@ -183,13 +185,18 @@ class World:
     def tell(self, run: KernelRun, name: str) -> list[str]:
         """A person answers a question, or says what became of a call in doubt.
 
-        A call whose tool did not come back was made; one that a crash took away was not.
+        A call whose tool did not come back was made; one that a crash took away was not. What a fork would do again
+        it may do.
         """
         draw = random.Random(f"{self._seed} {name} told")
         call = run.state.calls[Position(name)]
         if call.status == "doubt":
             lost = name in self._lost
             return run.resolve(name, done=lost, result={"resolved": True} if lost else None)
+        question = question_of(run.state, call)
+        asked_anyway = question.tool and declared_approval(run.state, run.state.steps[call.path], question.tool)
+        if question.repeats is not None and not asked_anyway:
+            return run.answer(name, approved=True)
         details = {"edited": draw.randint(0, 9)} if draw.random() < 0.3 else None
         return run.answer(
             name,

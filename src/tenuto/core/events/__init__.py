@@ -28,13 +28,14 @@ from tenuto.core.events.call import (
 from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
 from tenuto.core.events.plan import PlanLoaded, PlanRequested
 from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
-from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
+from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunForked, RunPaused, RunResumed, RunStarted
 from tenuto.core.events.step import (
     AttemptFailed,
     StepCancelled,
     StepCompleted,
     StepExpanded,
     StepFailed,
+    StepReused,
     StepSkipped,
     StepStarted,
 )
@@ -43,6 +44,7 @@ __all__ = ["DERIVED", "EVENTS", "INPUTS", "Derived", "Event", "Input"]
 
 Input = (
     RunStarted
+    | RunForked
     | RunResumed
     | RunCancelled
     | RunPaused
@@ -61,6 +63,7 @@ Input = (
 Derived = (
     StepStarted
     | StepExpanded
+    | StepReused
     | StepCompleted
     | StepFailed
     | StepSkipped

@@ -10,7 +10,16 @@ from tenuto.core.budget import NOTHING, Amount, Limits
 from tenuto.core.content import Content
 from tenuto.core.ids import Digest, Position, RunId, StepPath
 
-__all__ = ["ParkedCall", "RunCancelled", "RunEnded", "RunExhausted", "RunPaused", "RunResumed", "RunStarted"]
+__all__ = [
+    "ParkedCall",
+    "RunCancelled",
+    "RunEnded",
+    "RunExhausted",
+    "RunForked",
+    "RunPaused",
+    "RunResumed",
+    "RunStarted",
+]
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -32,6 +41,24 @@ class RunStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     run: RunId
     seed: str
     tree: Digest
+
+
+class RunForked(RunStarted, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Input, always seq 0: a run that begins with what another run came to, and says which.
+
+    `root` is the run that this and all its parents come from, whose account in the store pays: `granted` is what that
+    gave, `add_budget` what somebody added, and `budget` the limits that follow. `reuse` is the digest of the table of
+    results to take; `left_out` names steps whose results are not in it, `changes` what else was changed.
+    """
+
+    add_budget: Amount = NOTHING
+    changes: tuple[str, ...] = ()
+    granted: Amount = NOTHING
+    left_out: tuple[StepPath, ...] = ()
+    parent: RunId
+    parent_head: Digest
+    reuse: Digest
+    root: RunId
 
 
 class RunResumed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

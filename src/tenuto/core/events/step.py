@@ -5,15 +5,17 @@ from __future__ import annotations
 import msgspec
 
 from tenuto.core.budget import Amount
-from tenuto.core.ids import Digest, Position, StepPath
+from tenuto.core.ids import Digest, Position, RunId, StepPath
 
 __all__ = [
     "AttemptFailed",
     "Failure",
+    "Source",
     "StepCancelled",
     "StepCompleted",
     "StepExpanded",
     "StepFailed",
+    "StepReused",
     "StepSkipped",
     "StepStarted",
 ]
@@ -58,6 +60,28 @@ class StepCompleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     leaf: Digest
     output: Digest
     path: StepPath
+    tree: Digest
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The record that says what a step came to: its run and seq."""
+
+    run: RunId
+    seq: int
+
+
+class StepReused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Derived: a step of a fork takes the recorded result with an equal step key. Nothing of it is executed.
+
+    `source` is where it was executed, however many forks ago; `asked_by` the position of the ask that made the step.
+    """
+
+    asked_by: Position | None = None
+    key: Digest
+    leaf: Digest
+    output: Digest
+    path: StepPath
+    source: Source
     tree: Digest
 
 

@@ -32,13 +32,14 @@ from tenuto.core.events.call import (
 from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
 from tenuto.core.events.plan import PlanLoaded, PlanRequested
 from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
-from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
+from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunForked, RunPaused, RunResumed, RunStarted
 from tenuto.core.events.step import (
     AttemptFailed,
     StepCancelled,
     StepCompleted,
     StepExpanded,
     StepFailed,
+    StepReused,
     StepSkipped,
     StepStarted,
 )
@@ -97,6 +98,7 @@ _HANDLERS: dict[type[Event], Callable[[ExecutionState, Any], ExecutionState]] = 
     RunCancelled: runs.run_cancelled,
     RunEnded: runs.run_ended,
     RunExhausted: runs.run_exhausted,
+    RunForked: runs.run_forked,
     RunPaused: runs.run_paused,
     RunResumed: runs.run_resumed,
     RunStarted: runs.run_started,
@@ -105,6 +107,7 @@ _HANDLERS: dict[type[Event], Callable[[ExecutionState, Any], ExecutionState]] = 
     StepCompleted: steps.step_completed,
     StepExpanded: steps.step_expanded,
     StepFailed: steps.step_failed,
+    StepReused: steps.step_reused,
     StepSkipped: steps.step_skipped,
     StepStarted: steps.step_started,
     TimerFired: merges.timer_fired,

@@ -6,14 +6,14 @@ from immutables import Map
 from msgspec.structs import replace
 
 from tenuto.core.budget import NOTHING, Account, add
-from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
+from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunForked, RunPaused, RunResumed, RunStarted
 from tenuto.core.ids import END_MERGE
 from tenuto.core.ledger import RUN
 from tenuto.core.moves import attend, repeat
 from tenuto.core.state import ROOT, Block, ExecutionState
 from tenuto.core.step_moves import open_block
 
-__all__ = ["run_cancelled", "run_ended", "run_exhausted", "run_paused", "run_resumed", "run_started"]
+__all__ = ["run_cancelled", "run_ended", "run_exhausted", "run_forked", "run_paused", "run_resumed", "run_started"]
 
 
 def run_started(state: ExecutionState, event: RunStarted) -> ExecutionState:
@@ -24,6 +24,7 @@ def run_started(state: ExecutionState, event: RunStarted) -> ExecutionState:
         accounts=Map({RUN: Account(granted=spec.rest)}) if spec.limited else Map(),
         max_parallel=event.max_parallel,
         plan=event.plan,
+        root=event.run,
         run=event.run,
         seed=event.seed,
         status="running",
@@ -32,6 +33,10 @@ def run_started(state: ExecutionState, event: RunStarted) -> ExecutionState:
     )
     block = Block(inputs=event.inputs, tree=event.tree, unfinished=len(spec.plan.steps))
     return open_block(state, ROOT, block, ())
+
+
+def run_forked(state: ExecutionState, event: RunForked) -> ExecutionState:
+    return replace(run_started(state, event), parent=event.parent, root=event.root)
 
 
 def run_resumed(state: ExecutionState, event: RunResumed) -> ExecutionState:

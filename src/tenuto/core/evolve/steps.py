@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tenuto.core.attempts import agent_used_up
-from tenuto.core.budget import Account
+from tenuto.core.budget import Account, Amount
 from tenuto.core.containers import last_iteration, outcome_of, sub_plan_inputs, sub_plan_limits
 from tenuto.core.content import Content
 from tenuto.core.events.program import Ask
@@ -16,12 +16,14 @@ from tenuto.core.events.step import (
     StepCompleted,
     StepExpanded,
     StepFailed,
+    StepReused,
     StepSkipped,
     StepStarted,
 )
-from tenuto.core.ids import Digest, Position, child_path, member_path, split_position
+from tenuto.core.ids import Digest, Position, StepPath, child_path, member_path, split_position
 from tenuto.core.ledger import given
 from tenuto.core.moves import drop_calls, enqueue, lane_account, put_step, wake
+from tenuto.core.permissions import repeated_call
 from tenuto.core.program_moves import settle_program
 from tenuto.core.scope import foreach_items
 from tenuto.core.settling import settle_ask
@@ -46,6 +48,7 @@ __all__ = [
     "step_completed",
     "step_expanded",
     "step_failed",
+    "step_reused",
     "step_skipped",
     "step_started",
 ]
@@ -54,7 +57,7 @@ __all__ = [
 def step_started(state: ExecutionState, event: StepStarted) -> ExecutionState:
     step = state.steps.get(event.path)
     if step is None:
-        state, step = _new_child(state, event)
+        state, step = _new_child(state, event, event.tree, event.account)
     frame = new_frame(state, step, event.tree)
     if event.account is not None and event.attempt == 1:
         state = replace(state, accounts=state.accounts.set(step.account, Account(granted=event.account)))
@@ -74,7 +77,7 @@ def step_started(state: ExecutionState, event: StepStarted) -> ExecutionState:
         case AgentFrame():
             return enqueue(state, step, "model", "0")
         case CommandFrame():
-            return enqueue(state, step, "tool", "0")
+            return enqueue(state, step, "tool", "0", ask=repeated_call(state, step, "run") is not None)
         case ProgramFrame():
             state = put_step(state, step)
             return replace(state, fed=(*state.fed, step.path))
@@ -108,13 +111,17 @@ def _open_sub_plan(state: ExecutionState, step: StepState, tree: Digest) -> Exec
     return replace(state, accounts=state.accounts.update(shares))
 
 
-def _new_child(state: ExecutionState, event: StepStarted) -> tuple[ExecutionState, StepState]:
+def _new_child(
+    state: ExecutionState, event: StepStarted | StepReused, tree: Digest, account: Amount | None
+) -> tuple[ExecutionState, StepState]:
     if event.asked_by is not None:
-        return _asked_child(state, event, event.asked_by)
-    return contained_child(state, event.path, event.tree)
+        return _asked_child(state, event.path, event.asked_by, account)
+    return contained_child(state, event.path, tree)
 
 
-def _asked_child(state: ExecutionState, event: StepStarted, asked_by: Position) -> tuple[ExecutionState, StepState]:
+def _asked_child(
+    state: ExecutionState, own_path: StepPath, asked_by: Position, granted: Amount | None
+) -> tuple[ExecutionState, StepState]:
     path, attempt, ordinal = split_position(asked_by)
     parent = state.steps[path]
     frame = parent.frame
@@ -125,19 +132,19 @@ def _asked_child(state: ExecutionState, event: StepStarted, asked_by: Position) 
     else:
         raise AssertionError(f"{asked_by} is no ask of a program")
     child = StepState(
-        account=event.path,
+        account=own_path,
         asked=asked,
         asked_by=asked_by,
         block=parent.block,
         name=parent.name,
         order=(*parent.order, attempt, *map(int, ordinal.split("."))),
         parent=path,
-        path=event.path,
+        path=own_path,
     )
-    if event.account is not None:
+    if granted is not None:
         asker = lane_account(parent, ordinal)
         account = state.account(asker)
-        rest = replace(account, granted=given(account.granted, event.account))
+        rest = replace(account, granted=given(account.granted, granted))
         state = replace(state, accounts=state.accounts.set(asker, rest))
     if not isinstance(frame, ProgramFrame):
         return put_step(state, replace(parent, due=False)), child
@@ -173,6 +180,28 @@ def step_completed(state: ExecutionState, event: StepCompleted) -> ExecutionStat
         out_tree=event.tree,
         output=output,
         status="completed",
+        verdict=None,
+    )
+    return finish(state, step)
+
+
+def step_reused(state: ExecutionState, event: StepReused) -> ExecutionState:
+    entry = state.spec.reuse.entries[event.key]
+    step = state.steps.get(event.path)
+    if step is None:
+        state, step = _new_child(state, event, entry.given, None)
+    step = replace(
+        step,
+        due=False,
+        frame=None,
+        key=event.key,
+        leaf=event.leaf,
+        model_config=entry.model_config,
+        out_tree=event.tree,
+        output=entry.output,
+        reused=event.source,
+        status="completed",
+        tree=entry.given,
         verdict=None,
     )
     return finish(state, step)
