@@ -17,8 +17,9 @@ from tenuto.core.events.person import ApprovalRequested
 from tenuto.core.events.run import RunEnded
 from tenuto.core.events.step import StepReused
 from tenuto.core.ids import StepPath
-from tenuto.core.plan import ApprovalWork, Defaults, Grants, Plan, PlanWork, Repeat, Step, WaitWork
+from tenuto.core.plan import ApprovalWork, Defaults, Plan, PlanWork, Repeat, Step, WaitWork
 from tenuto.core.reuse import is_left_out
+from tenuto.core.tools import Grants
 from tenuto.testing.builders import agent, command, plan, program, prompt, tool_spec
 from tenuto.testing.kernel import KernelRun, asks
 from tenuto.testing.nested_plans import NESTED_AGENTS, nested_plan, nested_run, nested_world
@@ -422,7 +423,11 @@ def test_a_fork_of_an_unchanged_plan_executes_what_it_must(seed: int, data: st.D
     left_out = data.draw(st.lists(st.sampled_from(done), unique=True, max_size=3)) if done else []
     fork = played(seed, parent=parent, leave_out=left_out, order=1)
     assert (fork.state.status, fork.state.result) == (parent.state.status, parent.state.result)
-    again = {path for path in executed(parent) if is_left_out(StepPath(path), left_out) or path not in done}
+    again = {
+        path
+        for path in executed(parent)
+        if is_left_out(StepPath(path), [StepPath(left) for left in left_out]) or path not in done
+    }
     asking = {path for path in executed(fork) - again if any(other.startswith(f"{path}/") for other in again)}
     assert executed(fork) - asking <= again
     if parent.state.status == "ok":

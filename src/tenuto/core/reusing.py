@@ -99,7 +99,7 @@ def config_of(state: ExecutionState, step: StepState, *, route: int, reached: Se
         agents = [spec.asked_agent(step.asked)]
     else:
         compiled = spec.step(step.name)
-        agents = [compiled.agent, *(agent for agent, _ in compiled.fallbacks[:route])]
+        agents = [compiled.agent, *compiled.fallbacks[:route]]
     parts = [
         *(None if agent is None else _config(spec, agent) for agent in agents),
         *(_reached_config(spec, what) for what in reached if what.kind != "tool"),
