@@ -6,11 +6,11 @@ executed again where that run asked for something else than the parent did.
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -52,7 +52,7 @@ class Draft:
     left_out: tuple[StepPath, ...] = ()
 
     @classmethod
-    def random(cls, draw: random.Random) -> Draft:
+    def drawn(cls, draw: Random) -> Draft:
         count = draw.randint(3, 10)
         needs = tuple(tuple(f"s{j}" for j in range(i) if draw.random() < 0.35)[:3] for i in range(count))
         return cls(
@@ -80,14 +80,14 @@ class Draft:
     def agents(self) -> dict[str, AgentSpec]:
         return {name: agent(name, instructions=text) for name, text in zip("xy", self.instructions, strict=True)}
 
-    def changed(self, draw: random.Random) -> Draft:
+    def changed(self, draw: Random) -> Draft:
         """With one or two of all the things changed that a user may change."""
         made = self
         for _ in range(draw.randint(1, 2)):
             made = made._change(draw)
         return made
 
-    def _change(self, draw: random.Random) -> Draft:
+    def _change(self, draw: Random) -> Draft:
         i = draw.randrange(len(self.needs))
         match draw.randrange(8):
             case 0:
@@ -172,8 +172,8 @@ def calls_of(state: ExecutionState) -> dict[StepPath, list[Digest]]:
 
 async def prove(seed: int) -> tuple[int, int, int]:
     """How many steps there were, had to be executed, and were saved by an early cut-off."""
-    draw = random.Random(f"fork {seed}")
-    draft = Draft.random(draw)
+    draw = Random(f"fork {seed}")
+    draft = Draft.drawn(draw)
     changed = draft.changed(draw)
     async with bench() as made:
         parent, _ = await made.run(draft, "p")

@@ -29,12 +29,22 @@ __all__ = [
     "model_usage",
     "payment",
     "release",
+    "rest_of",
     "returned",
     "split",
 ]
 
 RUN = "(run)"
 """The account of what belongs to no step; its name is none that a step can have."""
+
+
+def rest_of(state: ExecutionState) -> dict[str, int]:
+    """What a run that has ended left over of its limits, by limited dimension. What is in doubt counts as spent."""
+    rest: dict[str, int] = {}
+    for dimension in state.spec.plan.budget.limited:
+        limit: int = getattr(state.spec.plan.budget, dimension) + getattr(state.limits_added, dimension)
+        rest[dimension] = max(0, limit - getattr(state.spent, dimension))
+    return rest
 
 
 def model_hold(agent: AgentWork, input_bytes: int) -> Amount:
