@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,7 @@ from tenuto.adapters.stores.sqlite import SqliteJournal
 from tenuto.app.config import Settings
 from tenuto.app.providers import model_directory, provider_limits
 from tenuto.core.agents import AgentSpec
-from tenuto.core.plan import Plan, PlanWork, PromptWork, RunWork, UsesWork, Work, every_step
+from tenuto.core.plan import Plan, PlanWork, PromptWork, RunWork, UsesWork, Work, every_step, plans_within
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.errors import SandboxUnavailableError, StorageError, UsageError
 from tenuto.ports.artifacts import ArtifactStore
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tenuto.adapters.programs import PythonPrograms
     from tenuto.adapters.tools.toolbox import Toolbox
     from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
+    from tenuto.core.repetition import Repeatable
     from tenuto.ports.model import ModelProvider
     from tenuto.ports.tools import Sandbox, Tool
     from tenuto.runtime.engine import PlanExecutionEngine
@@ -111,14 +112,23 @@ async def choose_sandbox(plan: Plan, agents: Mapping[str, AgentSpec], preference
     wanted = needed or any(isinstance(work, UsesWork) or _is_open(work) for work in works)
     if not wanted:
         return None
-    from tenuto.adapters.sandboxes.finding import find_sandbox
+    from tenuto.adapters.sandboxes.finding import find_sandbox, require_repetition
 
     try:
-        return await find_sandbox(_preference(preference))
+        found = await find_sandbox(_preference(preference))
     except SandboxUnavailableError:
         if needed:
             raise
         return None
+    if any(spec is not None and spec.on for spec in _asked_to_repeat(plan)):
+        await require_repetition(found)
+    return found
+
+
+def _asked_to_repeat(plan: Plan) -> Iterator[Repeatable | None]:
+    for _, part in plans_within(plan):
+        yield part.defaults.repeatable
+        yield from (step.repeatable for step in part.steps)
 
 
 def _used_agents(works: Sequence[Work], agents: Mapping[str, AgentSpec]) -> list[AgentSpec]:

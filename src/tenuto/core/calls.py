@@ -24,6 +24,7 @@ from tenuto.core.frames import read_reply
 from tenuto.core.ids import Digest, Position
 from tenuto.core.ledger import missing, model_hold
 from tenuto.core.models import Message, ModelConfig
+from tenuto.core.repetition import Repetition, repetition_of
 from tenuto.core.scope import rendered, step_scope
 from tenuto.core.seeds import call_seed
 from tenuto.core.shares import PLENTY
@@ -54,6 +55,12 @@ class _ToolPrint(msgspec.Struct, frozen=True, gc=False):
     tree: Digest | None
     version: str
     what: str = "tool"
+
+
+class _RepeatablePrint(_ToolPrint, frozen=True, gc=False):
+    """The same for a command that is given a clock and random numbers of its own."""
+
+    repetition: Repetition | None = None
 
 
 def request_call(state: ExecutionState, call: Call) -> Command:
@@ -220,19 +227,18 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
     grants = compiled.step.grants
     # An outside effect is the same effect whatever the tree was: its key must survive a later attempt's other tree.
     outside = effect in ("once", "idempotent")
-    fingerprint = Digest(
-        hashlib.sha256(
-            _encode(
-                _ToolPrint(
-                    arguments=arguments.digest,
-                    grants=None if grants.nothing else digest(_encode(grants)),
-                    tool=name,
-                    tree=None if outside else tree,
-                    version=version,
-                )
-            )
-        ).hexdigest()
+    called = _ToolPrint(
+        arguments=arguments.digest,
+        grants=None if grants.nothing else digest(_encode(grants)),
+        tool=name,
+        tree=None if outside else tree,
+        version=version,
     )
+    repetition = None
+    if name == "run" and compiled.repeatable is not None:
+        repetition = repetition_of(compiled.repeatable, state.seed, f"{step.path}/{call.position.rpartition('/')[2]}")
+        called = _RepeatablePrint(**msgspec.structs.asdict(called), repetition=repetition)
+    fingerprint = Digest(hashlib.sha256(_encode(called)).hexdigest())
     # Another try keeps the key it had, however many equal calls came since.
     number = step.keys_seen.get(fingerprint, 0)
     key = call.key or digest(f"{state.run}\0{step.path}\0{fingerprint}\0{number}".encode())
@@ -263,6 +269,7 @@ def _tool_call(state: ExecutionState, call: Call, step: StepState) -> Command:
         keep=compiled.step.keep,
         offered=offered,
         output_schema=output_schema(state, step) if is_command else None,
+        repetition=repetition,
     )
 
 

@@ -10,6 +10,7 @@ from tenuto.core.events.plan import PlanRequested
 from tenuto.core.events.program import TimerSet
 from tenuto.core.ids import Digest
 from tenuto.core.models import Message, ToolSchema
+from tenuto.core.repetition import Repetition
 from tenuto.core.tools import Grants
 
 __all__ = [
@@ -44,7 +45,8 @@ class CallModel(msgspec.Struct, frozen=True, gc=False):
 
 class CallTool(msgspec.Struct, frozen=True, gc=False):
     """`offered` are the tools that the asking agent may use; None = every tool of the run. `grants` and `keep` are
-    those of the step, `output_schema` is that of a command's standard output."""
+    those of the step, `output_schema` is that of a command's standard output,
+    `repetition` what a repeatable command is given."""
 
     event: ToolCallRequested
     timeout_us: int | None
@@ -52,6 +54,7 @@ class CallTool(msgspec.Struct, frozen=True, gc=False):
     keep: tuple[str, ...] = ()
     offered: tuple[str, ...] | None = None
     output_schema: msgspec.Raw | None = None
+    repetition: Repetition | None = None
 
 
 class MergeTrees(msgspec.Struct, frozen=True, gc=False):

@@ -20,6 +20,7 @@ from tenuto.core.merging import MergePolicy
 from tenuto.core.models import ModelProfile
 from tenuto.core.normal import normal
 from tenuto.core.policies import OnError, Repeat, Retry
+from tenuto.core.repetition import Repeatable
 from tenuto.core.tools import Effect, Grants, ToolSpec
 
 __all__ = [
@@ -111,6 +112,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `timeout_ms` is the deadline of each single call of the step. `condition` (`if:` in a file) is an expression;
     where it is false the step is skipped. `fallback` names agents that take over, in order, where the step's agent
     has failed. `keep` are globs of ignored files that stay in the tree, `reads` those of the files that it sees.
+    `repeatable` holds for the commands that it runs, those of its agents included.
     `tools` narrows what its agents may use; a sub-plan that an earlier step produced may use these tools only.
     """
 
@@ -132,6 +134,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output: msgspec.Raw | None = None
     reads: tuple[str, ...] = ()
     repeat: Repeat | None = None
+    repeatable: Repeatable | None = None
     retry: Retry | None = None
     timeout_ms: int | None = None
     tools: tuple[str, ...] | None = None
@@ -145,6 +148,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tokens: int | None = None
     model: str | None = None
     on_error: OnError = "fail"
+    repeatable: Repeatable | None = None
     retry: Retry = Retry()
     timeout_ms: int | None = None
 

@@ -106,6 +106,11 @@ def _misplaced(step: Step, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.effect", "only a run step declares its effect", "remove it; tools declare their own")
     if step.fallback and not isinstance(work, PromptWork):
         yield Problem(f"{path}.fallback", "only a prompt step has an agent to fall back from", "remove it")
+    if step.repeatable is not None and not isinstance(work, (PromptWork, RunWork, UsesWork)):
+        yield Problem(f"{path}.repeatable", "this step runs no commands", "remove repeatable")
+    if step.repeatable is not None and step.repeatable.on and step.grants.network:
+        what = "what comes over a network is not repeatable"
+        yield Problem(f"{path}.repeatable", what, "remove repeatable, or grants.network")
     if step.output is not None and isinstance(work, UsesWork):
         yield Problem(
             f"{path}.output", "a Python step checks its own output", "remove output, and raise where it is wrong"

@@ -6,7 +6,7 @@ import hashlib
 
 from tenuto.core.ids import Digest, Position, RunId
 
-__all__ = ["backoff_ms", "call_seed", "fraction", "run_seed"]
+__all__ = ["backoff_ms", "call_digest", "call_seed", "fraction", "run_seed"]
 
 
 def run_seed(run: RunId) -> Digest:
@@ -17,6 +17,11 @@ def run_seed(run: RunId) -> Digest:
 def call_seed(seed: str, where: Position) -> int:
     """The sampling seed of one call: 31 bits, since some servers read a signed 32-bit integer."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{where}".encode()).digest()[:4], "big") >> 1
+
+
+def call_digest(seed: str, place: str) -> Digest:
+    """A seed for what a command at this place draws."""
+    return Digest(hashlib.sha256(f"{seed}!{place}".encode()).hexdigest())
 
 
 def fraction(seed: str, where: str) -> float:

@@ -38,6 +38,7 @@ from tenuto.core.plan import (
     UsesWork,
     WaitWork,
 )
+from tenuto.core.repetition import Repeatable
 from tenuto.core.reuse_table import NOTHING_REUSABLE, ReuseTable
 from tenuto.core.shares import ask_cap, divided, item_cap, limited_dimensions, step_cap
 from tenuto.core.tools import Effect
@@ -81,6 +82,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output_fixed: msgspec.Raw | None
     produced: Template | None
     prompt: Template | None
+    repeatable: Repeatable | None
     retry: Retry
     step: Step
     target: str
@@ -230,6 +232,7 @@ class RunSpec:
             output_fixed=step.output if output is not None and output.constant else None,
             produced=parse_value(work.text) if isinstance(work, PlanWork) and work.plan is None else None,
             prompt=parse_text(work.text) if isinstance(work, PromptWork) else None,
+            repeatable=_repeatable(step, defaults),
             retry=step.retry or (named.retry if named else None) or defaults.retry,
             step=step,
             target=work.target if isinstance(work, UsesWork) else "",
@@ -243,7 +246,7 @@ class RunSpec:
             agent=agent.agent_digest if agent else None,
             code=self.lock.code.get(step.name),
             model=agent.model if agent else None,
-            step=step,
+            step=_as_repeated(step, self.plan.defaults),
             tools={n: self._tool_version(n) for n in agent.tool_digests} if agent and agent.tools else {},
         )
         return digest(_encode(static))
@@ -337,8 +340,25 @@ def _nearest(own: Defaults, outer: Defaults) -> Defaults:
         own,
         max_tokens=own.max_tokens or outer.max_tokens,
         model=own.model or outer.model,
+        repeatable=own.repeatable or outer.repeatable,
         timeout_ms=own.timeout_ms if own.timeout_ms is not None else outer.timeout_ms,
     )
+
+
+def _repeatable(step: Step, defaults: Defaults) -> Repeatable | None:
+    """How the commands of a step are repeatable: as it says itself, or as its plan does."""
+    if not isinstance(step.work, (PromptWork, RunWork, UsesWork)):
+        return None
+    if step.repeatable is None and step.grants.network:
+        return None  # what comes over a network is not repeatable: the defaults cannot mean this step
+    found = step.repeatable or defaults.repeatable
+    return found if found is not None and found.on else None
+
+
+def _as_repeated(step: Step, defaults: Defaults) -> Step:
+    """The step with what the plan's defaults say of its commands: its key depends on that."""
+    found = _repeatable(step, defaults)
+    return step if found is None else replace(step, repeatable=found)
 
 
 def _judged(condition: Template) -> frozenset[str]:

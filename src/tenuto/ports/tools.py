@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from msgspec import Raw
 
+from tenuto.core.repetition import Repetition
 from tenuto.core.tools import Grants, ToolCall, ToolSpec
 from tenuto.ports.workspace import TreeEdit, WorkingDirectory
 
@@ -32,6 +33,11 @@ class ToolContext(Protocol):
 
     @property
     def grants(self) -> Grants: ...
+
+    @property
+    def repetition(self) -> Repetition | None:
+        """What a process that the tool starts is given where the step asks for repeatable commands."""
+        ...
 
     @property
     def secrets(self) -> Mapping[str, str]:
@@ -91,7 +97,8 @@ class Tools(Protocol):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SandboxCommand:
     """A process to run. `argv` is looked up on the PATH of `environment`; `directory` is the only writable tree
-    beside `writable` paths and a private /tmp."""
+    beside `writable` paths and a private /tmp. With `repetition` it gives the same bytes each time, as far as
+    `docs/tools.md` says, and sees `directory` under a fixed path."""
 
     argv: tuple[str, ...]
     directory: str
@@ -104,6 +111,7 @@ class SandboxCommand:
     memory_bytes_max: int = 2 << 30
     processes_max: int = 128
     file_bytes_max: int = 1 << 30
+    repetition: Repetition | None = None
     standard_input: bytes = field(default=b"")
 
 
@@ -131,6 +139,6 @@ class Sandbox(Protocol):
     async def run(self, command: SandboxCommand) -> SandboxResult:
         """Run to the end. No process of it is left when this returns, is cancelled, or when the engine dies.
 
-        SandboxUnavailableError when it cannot be set up on this machine.
+        SandboxUnavailableError when it cannot be set up on this machine, or cannot make the command repeatable.
         """
         ...

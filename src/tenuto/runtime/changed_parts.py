@@ -40,6 +40,7 @@ _CAUSES: dict[str, tuple[str, ...]] = {
     "model": ("model",),
     "output_schema": ("output",),
     "plan": ("merge", "reads"),
+    "repeatable": ("repeatable",),
     "timeout_ms": ("timeout",),
     "tools": ("tools",),
 }

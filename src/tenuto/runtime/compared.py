@@ -69,6 +69,7 @@ def carried(command: Command, spec: RunSpec) -> dict[str, Any]:
     elif isinstance(command, CallTool):
         shown["grants"] = msgspec.to_builtins(command.grants)
         shown["keep"] = list(command.keep)
+        shown["repeatable"] = msgspec.to_builtins(command.repetition)
         shown["offered"] = None if command.offered is None else list(command.offered)
         shown["output_schema"] = _schema(command.output_schema or _result(command, spec))
     return shown

@@ -219,6 +219,7 @@ class Effects:
             secrets=secrets,
             deadline_us=timeout,
             keep=command.keep,
+            repetition=command.repetition,
         )
         try:
             return await self._invoke(command, tool, call, context, begun)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tenuto.core.ids import Digest
+from tenuto.core.repetition import Repetition
 from tenuto.core.tools import Grants, ToolCall
 from tenuto.errors import UsageError
 from tenuto.ports.tools import ToolContext
@@ -41,6 +42,7 @@ class CallContext(ToolContext):
         grants: Grants,
         deadline_us: int,
         keep: Sequence[str] = (),
+        repetition: Repetition | None = None,
         secrets: Mapping[str, str] | None = None,
     ) -> None:
         self._workspace = workspace
@@ -50,6 +52,7 @@ class CallContext(ToolContext):
         self._grants = grants
         self._deadline_us = deadline_us
         self._keep = keep
+        self._repetition = repetition
         self._secrets = dict(secrets or {})
         self._directory: WorkingDirectory | None = None
 
@@ -60,6 +63,10 @@ class CallContext(ToolContext):
     @property
     def grants(self) -> Grants:
         return self._grants
+
+    @property
+    def repetition(self) -> Repetition | None:
+        return self._repetition
 
     @property
     def secrets(self) -> Mapping[str, str]:

@@ -29,6 +29,7 @@ from tenuto.core.plan import (
     Work,
 )
 from tenuto.core.policies import OnError, Repeat, Retry
+from tenuto.core.repetition import Repeatable
 from tenuto.core.tools import Grants
 from tenuto.testing.plan_values import json_values, maybe, names, raw_values, texts
 
@@ -54,6 +55,8 @@ _SCHEMAS = st.sampled_from(
 ).map(lambda schema: msgspec.Raw(canonical(schema)))
 _RETRIES = st.builds(Retry, attempts=_COUNTS, backoff_ms=st.integers(0, 100_000), tries=st.integers(1, 9))
 _GRANTS = st.builds(Grants, env=_WORDS, network=st.booleans(), read=_WORDS, secrets=_WORDS, write=_WORDS)
+
+_REPEATABLE = st.sampled_from((Repeatable(), Repeatable(on=False), Repeatable(clock="2030-02-28T23:59:59Z")))
 
 
 def _limits(**more: Any) -> st.SearchStrategy[Limits]:
@@ -174,6 +177,7 @@ def _step(
     merges = [MergePolicy(), *(MergePolicy(kind="prefer", prefer=need) for need in needs)]
     merges += [MergePolicy(kind="agent", agent=agent) for agent in team]
     fallback = st.lists(st.sampled_from(list(team)), max_size=2).map(tuple) if team else st.just(())
+    granted = draw(st.one_of(st.just(Grants()), _GRANTS))
     return Step(
         budget=draw(maybe(_limits())),
         condition=draw(
@@ -182,7 +186,7 @@ def _step(
         effect=draw(_only(work, RunWork, maybe(st.sampled_from(("read", "workspace", "idempotent", "once"))))),
         fallback=draw(fallback) if isinstance(work, PromptWork) else (),
         foreach=None if looped is None else msgspec.Raw(canonical(items)),
-        grants=draw(st.one_of(st.just(Grants()), _GRANTS)),
+        grants=granted,
         keep=draw(_GLOBS),
         key=draw(maybe(st.just("${{ item }}-k"))) if looped else None,
         max_parallel=draw(maybe(_COUNTS)) if looped else None,
@@ -195,6 +199,9 @@ def _step(
         output=draw(_only(work, (PromptWork, RunWork), maybe(_SCHEMAS))),
         reads=draw(_GLOBS),
         repeat=repeat,
+        repeatable=draw(_only(work, (PromptWork, RunWork, UsesWork), maybe(_REPEATABLE)))
+        if not granted.network
+        else None,
         retry=draw(_only(work, (PromptWork, RunWork, UsesWork), maybe(_RETRIES))),
         timeout_ms=draw(maybe(_DURATIONS)),
         tools=draw(_only(work, (PromptWork, PlanWork), maybe(_TOOLS))),
@@ -218,6 +225,7 @@ def _plan(draw: st.DrawFn, team: Sequence[str], depth: int) -> Plan:
                 max_tokens=maybe(_COUNTS),
                 model=maybe(_MODELS),
                 on_error=_ON_ERROR,
+                repeatable=maybe(_REPEATABLE),
                 retry=_RETRIES,
                 timeout_ms=maybe(_DURATIONS),
             )

@@ -13,6 +13,7 @@ import pytest
 from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.core.canonical import canonical
 from tenuto.core.ids import Digest, RunId, StepPath
+from tenuto.core.repetition import Repetition
 from tenuto.core.tools import Grants, ToolCall
 from tenuto.ports.tools import Tool
 from tenuto.ports.workspace import TreeEdit, WorkingDirectory
@@ -46,6 +47,7 @@ class Context:
         self.environment: Mapping[str, str] = {}
         self.files = files
         self.grants = Grants()
+        self.repetition: Repetition | None = None
         self.secrets: Mapping[str, str] = {}
         self.opened: list[WorkingDirectory] = []
         self.workspace = workspace

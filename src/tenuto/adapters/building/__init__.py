@@ -20,7 +20,7 @@ from tenuto.adapters.building.expressions import (
     value,
 )
 from tenuto.adapters.building.plans import defaults, input, plan
-from tenuto.adapters.building.policies import grants, limits, merged_by, prefer, repeat, retry
+from tenuto.adapters.building.policies import grants, limits, merged_by, prefer, repeat, repeatable, retry
 from tenuto.adapters.building.source import to_python
 from tenuto.adapters.building.steps import StepOptions, approval, prompt, run, subplan, uses, wait
 
@@ -47,6 +47,7 @@ __all__ = [
     "prefer",
     "prompt",
     "repeat",
+    "repeatable",
     "retry",
     "run",
     "status",

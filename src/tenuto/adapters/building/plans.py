@@ -12,6 +12,7 @@ from tenuto.core.budget import Limits
 from tenuto.core.merging import MergePolicy
 from tenuto.core.plan import Defaults, InputSpec, Plan, Step
 from tenuto.core.policies import OnError, Retry
+from tenuto.core.repetition import Repeatable
 from tenuto.errors import UsageError
 
 __all__ = ["defaults", "input", "plan"]
@@ -76,8 +77,14 @@ def defaults(
     timeout: Duration | None = None,
     retry: Retry = Retry(),  # noqa: B008 - a frozen value
     on_error: OnError = "fail",
+    repeatable: Repeatable | bool | None = None,
 ) -> Defaults:
     """What holds where neither a step nor its agent says otherwise."""
     return Defaults(
-        max_tokens=max_tokens, model=model, on_error=on_error, retry=retry, timeout_ms=milliseconds(timeout)
+        max_tokens=max_tokens,
+        model=model,
+        on_error=on_error,
+        repeatable=Repeatable(on=repeatable) if isinstance(repeatable, bool) else repeatable,
+        retry=retry,
+        timeout_ms=milliseconds(timeout),
     )

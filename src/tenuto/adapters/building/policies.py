@@ -11,9 +11,11 @@ from tenuto.core.budget import Limits
 from tenuto.core.merging import MergePolicy
 from tenuto.core.plan import Step
 from tenuto.core.policies import Repeat, Retry
+from tenuto.core.repetition import CLOCK, Repeatable, clock_seconds
 from tenuto.core.tools import Grants
+from tenuto.errors import UsageError
 
-__all__ = ["condition_text", "grants", "limits", "merged_by", "prefer", "repeat", "retry"]
+__all__ = ["condition_text", "grants", "limits", "merged_by", "prefer", "repeat", "repeatable", "retry"]
 
 
 def limits(
@@ -48,6 +50,16 @@ def retry(*, attempts: int = 1, tries: int = 4, backoff: Duration = "1s") -> Ret
 def repeat(max: int, until: str | Expression | None = None) -> Repeat:
     """Run the step again and again, `max` times or until a condition over `last` holds."""
     return Repeat(max=max, until=condition_text(until))
+
+
+def repeatable(*, clock: str = CLOCK, on: bool = True) -> Repeatable:
+    """Commands that give the same bytes each time. UsageError where `clock` is no moment such as the default."""
+    try:
+        clock_seconds(clock)
+    except ValueError:
+        fix = f"write a moment of UTC since 1980, such as {CLOCK}"
+        raise UsageError("this is no moment", where=f"clock={clock!r}", fix=fix) from None
+    return Repeatable(clock=clock, on=on)
 
 
 def grants(

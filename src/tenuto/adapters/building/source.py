@@ -26,6 +26,7 @@ from tenuto.core.plan import (
     WaitWork,
 )
 from tenuto.core.policies import Repeat, Retry
+from tenuto.core.repetition import Repeatable
 from tenuto.core.tools import Grants
 from tenuto.errors import InvalidPlanError
 
@@ -45,6 +46,7 @@ _BUILDERS: dict[type, str] = {
     InputSpec: "build.input",
     Limits: "build.limits",
     Repeat: "build.repeat",
+    Repeatable: "build.repeatable",
     Retry: "build.retry",
     Capability: "build.capability",
 }
@@ -54,6 +56,7 @@ _MISPLACED = {
     "max_tokens": (PromptWork,),
     "model": (PromptWork,),
     "output": (PromptWork, RunWork),
+    "repeatable": (PromptWork, RunWork, UsesWork),
     "retry": (PromptWork, RunWork, UsesWork),
     "tools": (PromptWork, PlanWork),
 }

@@ -17,6 +17,7 @@ from tenuto.core.durations import duration_text
 from tenuto.core.merging import MergePolicy
 from tenuto.core.plan import ApprovalWork, Plan, PlanWork, PromptWork, RunWork, Step, UsesWork, WaitWork, Work
 from tenuto.core.policies import OnError, Repeat, Retry
+from tenuto.core.repetition import Repeatable
 from tenuto.core.tools import Effect, Grants
 from tenuto.errors import UsageError
 
@@ -38,6 +39,7 @@ class StepOptions(TypedDict, total=False):
     on_error: OnError | None
     reads: Iterable[str]
     repeat: Repeat | None
+    repeatable: Repeatable | bool | None
     timeout: Duration | None
     values: Mapping[str, Any]
 
@@ -137,6 +139,8 @@ def _step(name: str, work: Work, options: StepOptions, more: dict[str, Any]) -> 
     for globs in ("keep", "reads"):
         if globs in fields:
             fields[globs] = tuple(fields[globs])
+    if isinstance(given := fields.get("repeatable"), bool):
+        fields["repeatable"] = Repeatable(on=given)
     if "values" in fields:
         fields["values"] = {
             key: json_value(item, f"{name}.values.{key}") for key, item in options.get("values", {}).items()

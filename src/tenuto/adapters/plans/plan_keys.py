@@ -22,7 +22,7 @@ from tenuto.adapters.plans.kinds import (
     mapping_of,
 )
 from tenuto.adapters.plans.limit_keys import RUN_LIMITS, STEP_LIMITS
-from tenuto.adapters.plans.policy_keys import POLICIES, renamed
+from tenuto.adapters.plans.policy_keys import POLICIES, REPEATABLE, renamed
 from tenuto.adapters.plans.reading import Field, Kind, Reading, Shape, Unreadable, described
 from tenuto.adapters.plans.referenced_files import OUTPUT_SCHEMA, PROMPT, sub_plan_file
 from tenuto.adapters.plans.yaml_document import KeyPath
@@ -60,7 +60,9 @@ _NEAREST = (
     *POLICIES,
 )
 
-DEFAULTS = Shape("defaults", _NEAREST, _defaults)
+_REPEATABLE = Field("repeatable", REPEATABLE, "Whether commands get a fixed clock and fixed random numbers")
+
+DEFAULTS = Shape("defaults", (*_NEAREST, _REPEATABLE), _defaults)
 
 GRANTS = Shape(
     "grants",
@@ -264,6 +266,7 @@ STEP = Shape(
         Field("reads", GLOBS, "Files of the tree that the step sees; others do not count as its input"),
         Field("keep", GLOBS, "Ignored files that stay in the tree for later steps"),
         Field("tools", list_of(NAME, "tools"), "Tools that may be used here, of those that the agents have"),
+        _REPEATABLE,
         Field("grants", GRANTS, "What the step may touch beyond its tree"),
         Field("effect", choice("read", "workspace", "idempotent", "once"), "What a run command does to the world"),
     ),

@@ -18,6 +18,7 @@ from tenuto.core.canonical import parse
 from tenuto.core.durations import duration_text
 from tenuto.core.merging import MergePolicy
 from tenuto.core.plan import ApprovalWork, Defaults, Plan, PlanWork, PromptWork, RunWork, Step, UsesWork, WaitWork
+from tenuto.core.repetition import Repeatable
 
 __all__ = [
     "AGENT_FIELDS",
@@ -49,7 +50,7 @@ PLAN_FIELDS = ("name", "description", "inputs", "budget", "agents", "tools", "de
 _STEP_FIRST = ("needs", "condition", "foreach", "key", "max_parallel", "repeat")
 _STEP_LAST = (
     *("fallback", "values", "output", "model", "max_tokens", "timeout_ms", "retry", "on_error", "budget", "merge"),
-    *("reads", "keep", "tools", "grants", "effect"),
+    *("reads", "keep", "tools", "repeatable", "grants", "effect"),
 )
 STEP_FIELDS = ("name", *_STEP_FIRST, "work", *_STEP_LAST)
 _AGENT = (
@@ -116,6 +117,10 @@ def _field(name: str, held: Any) -> Any:
             return "fail"
         case MergePolicy(kind=kind):
             return {kind: held.agent if kind == "agent" else held.prefer}
+        case Repeatable(on=False):
+            return False
+        case Repeatable() if held == Repeatable():
+            return True
         case Capability(input_schema=None, output_schema=None, name=ability):
             return ability
         case msgspec.Struct():

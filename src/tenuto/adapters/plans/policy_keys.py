@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tenuto.adapters.plans.kinds import COUNT, DURATION, PAUSE, choice
-from tenuto.adapters.plans.reading import Field, Shape
+from tenuto.adapters.plans.reading import Field, Kind, Reading, Shape, Unreadable, described
 from tenuto.adapters.plans.yaml_document import KeyPath
 from tenuto.core.policies import Retry
+from tenuto.core.repetition import CLOCK_PATTERN, Repeatable, clock_seconds
 
-__all__ = ["POLICIES", "renamed"]
+__all__ = ["POLICIES", "REPEATABLE", "renamed"]
 
 
 def renamed(values: dict[str, Any], **names: str) -> dict[str, Any]:
@@ -30,6 +31,29 @@ RETRY = Shape(
     ),
     _retry,
 )
+
+
+def _clock(_reading: Reading, value: Any, _path: KeyPath) -> str:
+    try:
+        clock_seconds(value if isinstance(value, str) else "")
+    except ValueError:
+        fix = "write a moment of UTC since 1980, such as 2026-01-01T00:00:00Z"
+        raise Unreadable(f"this must be a moment, but is {described(value)}", fix) from None
+    return str(value)
+
+
+_WITH_CLOCK = Shape(
+    "repeatable",
+    (Field("clock", Kind(_clock, {"type": "string", "pattern": CLOCK_PATTERN}), "The moment that clocks show"),),
+    lambda values, _path: Repeatable(**values),
+)
+
+
+def _repeatable(reading: Reading, value: Any, path: KeyPath) -> Any:
+    return Repeatable(on=value) if isinstance(value, bool) else _WITH_CLOCK.read(reading, value, path)
+
+
+REPEATABLE = Kind(_repeatable, {"oneOf": [{"type": "boolean"}, _WITH_CLOCK.schema]})
 
 POLICIES = (
     Field("timeout", DURATION, "Deadline of each single call"),

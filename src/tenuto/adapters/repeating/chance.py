@@ -43,7 +43,7 @@ class Pipes:
     def _open(self, thread: Thread, registers: Registers, name: str, flags: int) -> After | None:
         given = getattr(registers, name)
         path = read_text(thread.pid, given)
-        if path not in _DEVICES and path != _UUID or flags & _WRITING:
+        if (path not in _DEVICES and path != _UUID) or flags & _WRITING:
             return None
         place = self._pipe(thread.process, once=path == _UUID)
         setattr(registers, name, thread.lend(registers, place.encode() + b"\0"))

@@ -75,7 +75,7 @@ def times(thread: Thread, registers: Registers) -> After | None:
     return None
 
 
-def getrusage(thread: Thread, registers: Registers) -> After | None:
+def getrusage(thread: Thread, _registers: Registers) -> After | None:
     def nothing_used(after: Registers) -> None:
         if after.result == 0:
             thread.write(after.rsi, bytes(_USAGE_BYTES))
@@ -83,7 +83,7 @@ def getrusage(thread: Thread, registers: Registers) -> After | None:
     return nothing_used
 
 
-def sysinfo(thread: Thread, registers: Registers) -> After | None:
+def sysinfo(thread: Thread, _registers: Registers) -> After | None:
     """Uptime and load; how much memory the machine has stays what it is."""
 
     def without_load(after: Registers) -> None:

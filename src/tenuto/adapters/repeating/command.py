@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -18,11 +17,12 @@ from tenuto.adapters.repeating.files import Files
 from tenuto.adapters.repeating.following import Follower
 from tenuto.adapters.repeating.image import refuse_random_addresses
 from tenuto.adapters.repeating.process import Process
-from tenuto.adapters.repeating.ptrace import WAIT_ALL, go_on, seize
+from tenuto.adapters.repeating.ptrace import seize
 
-__all__ = ["NOT_FOLLOWED", "main"]
+__all__ = ["NOT_FOLLOWED", "NOT_FOLLOWED_NOTE", "main", "run"]
 
 NOT_FOLLOWED = 125
+NOT_FOLLOWED_NOTE = b"tenuto: the command cannot be followed\n"
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 
 
@@ -36,14 +36,13 @@ def main(arguments: Sequence[str]) -> int:
         first = _start(command)
         os.mkdir(scratch, 0o700)
     except OSError as error:
-        sys.stderr.write(f"tenuto: the command cannot be followed: {error.strerror}\n")
-        return NOT_FOLLOWED
+        return _not_followed(error)
     process = Process(bytes.fromhex(seed), int(clock) * 10**9)
     status = Follower(first, process, Files(int(newest), int(clock)), Pipes(scratch)).follow()
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def _start(command: Sequence[str]) -> int:
+def _start(command: list[str]) -> int:
     """A process that is followed from before its first program on. OSError where the kernel refuses that."""
     held, go = os.pipe()
     pid = os.fork()
@@ -56,7 +55,7 @@ def _start(command: Sequence[str]) -> int:
     return pid
 
 
-def _become(command: Sequence[str], held: int, go: int) -> None:
+def _become(command: list[str], held: int, go: int) -> None:
     """In the new process: wait until it is followed, then be the command."""
     try:
         os.close(go)
@@ -67,11 +66,16 @@ def _become(command: Sequence[str], held: int, go: int) -> None:
         _stop_at_calls()
         os.execvp(command[0], command)
     except FileNotFoundError:
-        sys.stderr.write(f"tenuto: {command[0]} is not there\n")
+        os.write(2, f"tenuto: {command[0]} is not there\n".encode())
         os._exit(127)
     except OSError as error:
-        sys.stderr.write(f"tenuto: the command cannot be followed: {error.strerror}\n")
+        os._exit(_not_followed(error))
     os._exit(NOT_FOLLOWED)
+
+
+def _not_followed(error: OSError) -> int:
+    os.write(2, f"tenuto: {error.strerror}\n".encode() + NOT_FOLLOWED_NOTE)
+    return NOT_FOLLOWED
 
 
 def _stop_at_calls() -> None:
@@ -88,8 +92,9 @@ def _stop_at_calls() -> None:
         raise OSError(ctypes.get_errno(), "no seccomp filter can be set")
 
 
-if __name__ == "__main__":
-    # Not sys.exit: pipes may still have somebody who writes into them.
+def run() -> None:
+    """The whole program."""
     code = main(sys.argv[1:])
     sys.stderr.flush()
+    # Not sys.exit: pipes may still have somebody who writes into them.
     os._exit(code)

@@ -87,7 +87,7 @@ class Files:
                 told[place : place + 12] = self._shown[:12]
 
     def list_directory(self, thread: Thread, registers: Registers) -> After | None:
-        """`getdents64`. The call itself is made too: the file system's own position tells a listing from a next one."""
+        """`getdents64`. The call is made, too: the file system's position tells where a listing begins."""
         process, descriptor = thread.process, registers.rdi & 0xFFFFFFFF
         if _position(thread.pid, descriptor) == 0:
             process.listings.pop(descriptor, None)
@@ -143,9 +143,7 @@ def _entry(name: bytes, number: int, next_one: int, kind: int) -> bytes:
     return (struct.pack("=QqHB", number, next_one, length, kind) + name).ljust(length, b"\0")
 
 
-def _give(
-    thread: Thread, process: Process, descriptor: int, after: Registers, address: int, room: int
-) -> None:
+def _give(thread: Thread, process: Process, descriptor: int, after: Registers, address: int, room: int) -> None:
     """Hand out as many entries as there is room for. None is left out: a name has at most 255 bytes."""
     entries, given = process.listings[descriptor]
     data = b""

@@ -25,7 +25,7 @@ from tenuto.adapters.repeating.ptrace import (
     EVENT_STOP,
     EVENT_VFORK,
     WAIT_ALL,
-    Gone,
+    GoneError,
     Registers,
     event_message,
     go_on,
@@ -94,7 +94,7 @@ class Follower:
                     return status
                 else:
                     self._over(pid)
-            except Gone:
+            except GoneError:
                 continue
 
     def _over(self, pid: int) -> None:
@@ -186,4 +186,4 @@ def _group(pid: int) -> int:
                     return int(line.split()[1])
     except OSError:
         pass
-    raise Gone
+    raise GoneError

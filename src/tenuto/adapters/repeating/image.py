@@ -9,7 +9,7 @@ import ctypes
 import struct
 from collections.abc import Iterator
 
-from tenuto.adapters.repeating.ptrace import Gone, read_memory, read_registers, write_memory
+from tenuto.adapters.repeating.ptrace import GoneError, read_memory, read_registers, write_memory
 from tenuto.adapters.repeating.thread import Thread
 
 __all__ = ["begin_image", "refuse_random_addresses"]
@@ -51,7 +51,7 @@ def _words(pid: int, address: int) -> Iterator[tuple[int, int]]:
         length = _PAGE - address % _PAGE
         data = read_memory(pid, address, length)
         if data is None:
-            raise Gone
+            raise GoneError
         for offset in range(0, length, 8):
             yield address + offset, struct.unpack_from("=Q", data, offset)[0]
         address += length

@@ -19,7 +19,7 @@ __all__ = [
     "EVENT_STOP",
     "EVENT_VFORK",
     "WAIT_ALL",
-    "Gone",
+    "GoneError",
     "Registers",
     "event_message",
     "go_on",
@@ -40,9 +40,7 @@ _CONT, _GETREGS, _SETREGS, _CALL = 7, 12, 13, 24
 _GETEVENTMSG, _SEIZE, _LISTEN = 0x4201, 0x4206, 0x4208
 _TRACE_CALLS, _TRACE_FORK, _TRACE_VFORK, _TRACE_CLONE, _TRACE_EXEC, _TRACE_SECCOMP = 1, 2, 4, 8, 16, 128
 _EXIT_KILL = 1 << 20
-_OPTIONS = (
-    _TRACE_CALLS | _TRACE_FORK | _TRACE_VFORK | _TRACE_CLONE | _TRACE_EXEC | _TRACE_SECCOMP | _EXIT_KILL
-)
+_OPTIONS = _TRACE_CALLS | _TRACE_FORK | _TRACE_VFORK | _TRACE_CLONE | _TRACE_EXEC | _TRACE_SECCOMP | _EXIT_KILL
 _TEXT_MAX = 4_096
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,7 +49,7 @@ _ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void
 _ptrace.restype = ctypes.c_long
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The process was killed meanwhile; its end is reported by waitpid."""
 
 
@@ -88,7 +86,7 @@ def _call(request: int, pid: int, address: Any = None, data: Any = None) -> None
     if _ptrace(request, pid, address, data) == -1:
         number = ctypes.get_errno()
         if number == ESRCH:
-            raise Gone
+            raise GoneError
         raise OSError(number, os.strerror(number))
 
 
@@ -128,9 +126,9 @@ def read_memory(pid: int, address: int, length: int) -> bytes | None:
 
 def write_memory(pid: int, address: int, data: bytes) -> bool:
     """Whether the bytes could be written."""
-    return _moved(_libc.process_vm_writev, pid, address, ctypes.create_string_buffer(data, len(data)), len(data)) == len(
-        data
-    )
+    return _moved(
+        _libc.process_vm_writev, pid, address, ctypes.create_string_buffer(data, len(data)), len(data)
+    ) == len(data)
 
 
 def read_text(pid: int, address: int) -> bytes:
@@ -150,12 +148,14 @@ def read_text(pid: int, address: int) -> bytes:
 
 def _moved(function: Any, pid: int, address: int, data: Any, length: int) -> int:
     here, there = _Range(ctypes.addressof(data), length), _Range(address, length)
-    done: int = function(pid, ctypes.byref(here), ctypes.c_ulong(1), ctypes.byref(there), ctypes.c_ulong(1), ctypes.c_ulong(0))
+    done: int = function(
+        pid, ctypes.byref(here), ctypes.c_ulong(1), ctypes.byref(there), ctypes.c_ulong(1), ctypes.c_ulong(0)
+    )
     if done >= 0:
         return done
     number = ctypes.get_errno()
     if number == ESRCH:
-        raise Gone
+        raise GoneError
     if number in (EFAULT, EIO):
         return -1
     raise OSError(number, os.strerror(number))

@@ -9,7 +9,7 @@ import struct
 import time
 from errno import EAGAIN, ETIMEDOUT
 
-from tenuto.adapters.repeating.clocks import REALTIME, now_ns
+from tenuto.adapters.repeating.clocks import now_ns
 from tenuto.adapters.repeating.ptrace import Registers, write_registers
 from tenuto.adapters.repeating.thread import After, Thread, signed
 
@@ -34,7 +34,7 @@ _FUTEX_REALTIME = 256
 _FUTEX_RELATIVE = frozenset((0,))
 _FUTEX_ABSOLUTE = frozenset((9, 11, 13))
 _FUTEX_REAL = frozenset((6,))
-"""Futex operations with a time: FUTEX_WAIT; WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2; LOCK_PI, always of the real time."""
+"""With a time: FUTEX_WAIT; WAIT_BITSET, WAIT_REQUEUE_PI and LOCK_PI2; LOCK_PI, which is always of the real time."""
 
 
 def _asked_ns(thread: Thread, address: int, unit_ns: int = 1) -> int | None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from tenuto.adapters.sandboxes.guardian import POLL_S, descendants, over_limits
 from tenuto.adapters.sandboxes.launching import launch_arguments, normal_exit_code
 from tenuto.adapters.sandboxes.places import interpreter_prefixes, network_files, system_links
+from tenuto.adapters.sandboxes.repeated import NOT_FOLLOWED, NOT_FOLLOWED_NOTE, TREE, repeating
 from tenuto.adapters.sandboxes.supervision import ended, supervise
 from tenuto.adapters.sandboxes.syscalls import seccomp_program
 from tenuto.errors import SandboxUnavailableError, UsageError
@@ -47,6 +48,8 @@ class BubblewrapSandbox(Sandbox):
         return "bubblewrap"
 
     async def run(self, command: SandboxCommand) -> SandboxResult:
+        if command.repetition is not None:
+            command = repeating(command, command.repetition)
         guest = Guest(self._program, command)
         try:
             result = await supervise(
@@ -64,6 +67,15 @@ class BubblewrapSandbox(Sandbox):
             lines = result.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
             raise SandboxUnavailableError(
                 f"bubblewrap cannot set up a sandbox: {lines[0]}", fix="allow user namespaces, or use --no-sandbox"
+            )
+        if (
+            command.repetition is not None
+            and result.returncode == NOT_FOLLOWED
+            and result.stderr.endswith(NOT_FOLLOWED_NOTE)
+        ):
+            raise SandboxUnavailableError(
+                "this machine does not let commands be followed (ptrace)",
+                fix="allow ptrace of own child processes, or remove repeatable",
             )
         note = f"tenuto: killed: {guest.why}\n".encode() if guest.why else b""
         return SandboxResult(
@@ -199,12 +211,14 @@ def _options(command: SandboxCommand) -> list[str]:
             options += ["--ro-bind-try", source, inside]
     for path in (*interpreter_prefixes(), *command.readable):
         options += ["--ro-bind", path, path]
-    for path in (*command.writable, command.directory):
+    for path in command.writable:
         options += ["--bind", path, path]
+    inside = command.directory if command.repetition is None else TREE
+    options += ["--bind", command.directory, inside]
     # /proc too: bwrap leaves /proc/sys writable for a process whose user is root outside, without any capability.
     for path in ("/proc", "/dev", "/"):
         options += ["--remount-ro", path]
-    options += ["--chdir", command.directory, "--clearenv"]
+    options += ["--chdir", inside, "--clearenv"]
     for name, value in command.environment.items():
         options += ["--setenv", name, value]
     if any("\0" in one for one in options):

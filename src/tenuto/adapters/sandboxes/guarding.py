@@ -33,6 +33,11 @@ async def run_guarded(
 
     `readable` and `writable` are all paths that the command may use (kind `sandlock`). SandboxUnavailableError.
     """
+    if command.repetition is not None:
+        raise SandboxUnavailableError(
+            f"commands cannot be made repeatable with the sandbox {kind}",
+            fix="install bubblewrap (apt-get install bubblewrap) and allow user namespaces, or remove repeatable",
+        )
     orders = {
         "argv": launch_arguments(command, wait=False, count_tasks=False),
         "directory": command.directory,

@@ -11,6 +11,7 @@ import msgspec
 from tenuto.adapters.sandboxes.places import search_path
 from tenuto.adapters.tools.answers import BadArgumentsError, answer, arguments_of, refusal, schema
 from tenuto.core.redaction import Redactor
+from tenuto.core.repetition import Repetition
 from tenuto.core.tools import Grants, ToolCall, ToolSpec
 from tenuto.errors import ToolCallError
 from tenuto.ports.tools import Sandbox, SandboxCommand, SandboxResult, Tool, ToolContext, ToolOutput
@@ -19,6 +20,7 @@ __all__ = ["RunTool"]
 
 STREAM_BYTES_MAX = 1 << 20
 COMMAND_CHARS_MAX = 100_000
+_OF_ONE_RUN = frozenset(("TENUTO_ATTEMPT", "TENUTO_CALL_ID", "TENUTO_IDEMPOTENCY_KEY", "TENUTO_RUN_ID"))
 TIMEOUT_MS_MAX = 24 * 3_600_000
 
 
@@ -117,7 +119,7 @@ class RunTool(Tool):
         timeout_us = context.deadline_us
         if asked.timeout_ms is not None:
             timeout_us = min(timeout_us, max(1, asked.timeout_ms) * 1_000)
-        grants = context.grants
+        grants, repetition = context.grants, context.repetition
         directory = await context.directory()
         return SandboxCommand(
             argv=("/bin/sh", "-c", asked.command),
@@ -127,11 +129,12 @@ class RunTool(Tool):
                 "LANG": "C.UTF-8",
                 "PATH": self._path,
                 **self._told(grants),
-                **context.environment,
+                **(context.environment if repetition is None else _repeated(context.environment, repetition)),
             },
             network=grants.network,
             output_bytes_max=self._stream_bytes_max,
             readable=self._granted(grants.read),
+            repetition=repetition,
             timeout_us=timeout_us,
             writable=self._granted(grants.write),
         )
@@ -155,6 +158,19 @@ class RunTool(Tool):
                 raise BadArgumentsError(f"the granted path {path!r} does not exist")
             found.append(os.path.normpath(whole))
         return tuple(found)
+
+
+def _repeated(environment: Mapping[str, str], repetition: Repetition) -> dict[str, str]:
+    """The variables of a repeatable command: without those that are other ones in each run."""
+    kept = {name: value for name, value in environment.items() if name not in _OF_ONE_RUN}
+    return {
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",  # all files are as old as each other: a stale one would be taken
+        "PYTHONHASHSEED": "0",
+        "SOURCE_DATE_EPOCH": str(repetition.clock_s),
+        "TZ": "UTC",
+        **kept,
+    }
 
 
 def _output(result: SandboxResult, secrets: Mapping[str, str]) -> ToolOutput:

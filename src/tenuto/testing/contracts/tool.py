@@ -29,6 +29,7 @@ from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.adapters.workspace.trees import EMPTY_TREE
 from tenuto.core.canonical import canonical, digest_of, parse
 from tenuto.core.ids import Digest, RunId, StepPath, valid_name
+from tenuto.core.repetition import Repetition
 from tenuto.core.tools import Grants, ToolCall
 from tenuto.ports.tools import Tool, ToolContext, ToolOutput
 from tenuto.ports.workspace import TreeEdit, WorkingDirectory
@@ -61,6 +62,10 @@ class _Context(ToolContext):
     @property
     def grants(self) -> Grants:
         return self._tool.grants
+
+    @property
+    def repetition(self) -> Repetition | None:
+        return None
 
     @property
     def secrets(self) -> Mapping[str, str]:
