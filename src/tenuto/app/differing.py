@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -119,10 +119,7 @@ def _step_difference(path: str, left: SeenRun, right: SeenRun) -> StepDifference
     differs: list[str] = []
     if a.agent != b.agent:
         differs.append("agent")
-    if [span.asked.fingerprint for span in _calls(left, path)] != [s.asked.fingerprint for s in _calls(right, path)]:
-        differs.append("request")
-    if [_answer(span) for span in _calls(left, path)] != [_answer(span) for span in _calls(right, path)]:
-        differs.append("answer")
+    differs += _differing_calls(left, right, path) if one.reused is two.reused is None else _differing_keys(one, two)
     differs += [
         name
         for name, x, y in (
@@ -133,6 +130,20 @@ def _step_difference(path: str, left: SeenRun, right: SeenRun) -> StepDifference
         if x != y
     ]
     return StepDifference(path=path, a=a, b=b, differs=differs)
+
+
+def _differing_calls(left: SeenRun, right: SeenRun, path: str) -> Iterator[str]:
+    ones, twos = _calls(left, path), _calls(right, path)
+    if [span.asked.fingerprint for span in ones] != [span.asked.fingerprint for span in twos]:
+        yield "request"
+    if [_answer(span) for span in ones] != [_answer(span) for span in twos]:
+        yield "answer"
+
+
+def _differing_keys(one: StepState, two: StepState) -> Iterator[str]:
+    """A step that took a recorded result has no calls in its run: what it was asked is in its key."""
+    if one.key != two.key:
+        yield "request"
 
 
 def _step(seen: SeenRun, path: str) -> StepState | None:

@@ -25,6 +25,7 @@ from tenuto.core.problems import shorten
 from tenuto.core.records import GENESIS
 from tenuto.core.spec import RunSpec
 from tenuto.errors import DivergedError, UsageError
+from tenuto.runtime.forking import Origin
 from tenuto.runtime.imported import refuse_imported
 
 if TYPE_CHECKING:
@@ -35,7 +36,20 @@ if TYPE_CHECKING:
     from tenuto.runtime.pacing import ProviderRests
     from tenuto.runtime.published import Published
 
-__all__ = ["Drive", "RunOptions", "Stopper", "engine_of", "read_start", "resume_run", "start_ready", "start_run"]
+__all__ = [
+    "Drive",
+    "RunOptions",
+    "Stopper",
+    "engine_of",
+    "listen_to",
+    "read_start",
+    "recorded_of",
+    "refuse_existing",
+    "require_granted",
+    "resume_run",
+    "start_ready",
+    "start_run",
+]
 
 Listener = Callable[["Published"], None]
 
@@ -69,13 +83,14 @@ class Stopper:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a run is to be started."""
+    """How a run is to be started. `reuse` names a run of which results are taken where the step key is equal."""
 
     plan: Path
     repository: Path
     run: str | None = None
     inputs: dict[str, Any] = field(default_factory=dict)
     seed: str | None = None
+    reuse: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +122,20 @@ async def start_ready(
 
     drive.stopper.before()
     repository = _repository(options.repository)
-    _require_secrets(settings, (step for _, step in every_step(ready.plan)))
+    require_granted(settings, (step for _, step in every_step(ready.plan)))
     run = new_run_id(ready.plan.name) if options.run is None else check_run_id(options.run)
-    await _refuse_existing(store, run)
+    await refuse_existing(store, run)
     check_json_inputs(ready.plan, options.inputs)
     inputs = check_inputs(ready.plan, options.inputs)
+    origin = None
+    if options.reuse is not None:
+        origin = Origin(run=await resolve_run(store.journal, options.reuse), own_budget=True)
     require_keys(settings, model_names(ready.plan, ready.agents, settings.model))
     make_store(store.path)
     engine = await _engine(settings, store, ready, deps)
     try:
         commit = await read_head(repository, settings.variables)
-        _listen(engine, drive)
+        listen_to(engine, drive)
         return await engine.execute(
             ready.plan,
             repository,
@@ -130,12 +148,14 @@ async def start_ready(
             max_parallel=settings.max_parallel,
             commit=commit,
             strict=settings.strict,
+            origin=origin,
         )
     finally:
         await engine.close()
 
 
-def _require_secrets(settings: Settings, steps: Iterable[Step]) -> None:
+def require_granted(settings: Settings, steps: Iterable[Step]) -> None:
+    """UsageError where a step is granted a secret that has no value here."""
     names = {name for step in steps for name in step.grants.secrets}
     if names:
         from tenuto.app.secrets import require_secrets
@@ -146,7 +166,7 @@ def _require_secrets(settings: Settings, steps: Iterable[Step]) -> None:
 async def _engine(settings: Settings, store: Store, ready: ReadyPlan, deps: Any) -> PlanExecutionEngine:
     sandbox = "" if ready.sandbox is None else ready.sandbox.name
     names = model_names(ready.plan, ready.agents, settings.model)
-    recorded = await _recorded(store, names)
+    recorded = await recorded_of(store, names)
     return build_engine(
         settings,
         store,
@@ -158,7 +178,7 @@ async def _engine(settings: Settings, store: Store, ready: ReadyPlan, deps: Any)
     )
 
 
-async def _recorded(store: Store, names: Iterable[str]) -> Mapping[str, ModelProvider]:
+async def recorded_of(store: Store, names: Iterable[str]) -> Mapping[str, ModelProvider]:
     """The models among these names that answer from a recorded run."""
     if not any(name.startswith("replay:") for name in names):
         return {}
@@ -185,7 +205,7 @@ async def resume_run(
     require_limited(spec.plan.budget, add_budget, add_time_ms)
     engine = await engine_of(settings, store, spec, Path(started.repository))
     try:
-        _listen(engine, drive)
+        listen_to(engine, drive)
         return await engine.resume(run, add_budget=add_budget, add_time_ms=add_time_ms, max_parallel=max_parallel)
     finally:
         await engine.close()
@@ -208,7 +228,7 @@ async def engine_of(settings: Settings, store: Store, spec: RunSpec, repository:
                 where=recorded.tool_id,
                 fix="put the old code back to resume, or start a new run",
             )
-    models = await _recorded(store, spec.lock.profiles)
+    models = await recorded_of(store, spec.lock.profiles)
     return build_engine(
         settings, store, toolbox=toolbox, directory=directory, sandbox=spec.lock.sandbox, recorded=models
     )
@@ -226,7 +246,8 @@ async def read_start(store: Store, run: RunId) -> tuple[RunStarted, RunSpec]:
     raise UsageError(f"run {run} has no records", fix="see `tenuto verify`")
 
 
-def _listen(engine: PlanExecutionEngine, drive: Drive) -> None:
+def listen_to(engine: PlanExecutionEngine, drive: Drive) -> None:
+    """Let whoever shows the run hear what the engine publishes."""
     from tenuto.runtime.published import Published
 
     def hear(published: Published) -> None:
@@ -254,7 +275,8 @@ def _repository(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-async def _refuse_existing(store: Store, run: RunId) -> None:
+async def refuse_existing(store: Store, run: RunId) -> None:
+    """UsageError where the store has a run of that id."""
     if (store.path / "journal.db").exists() and any(entry.run == run for entry in await store.journal.runs()):
         raise UsageError(
             f"the run {shorten(run)} exists already", fix=f"choose another id, or continue it: `tenuto resume {run}`"

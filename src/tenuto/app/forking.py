@@ -5,10 +5,12 @@ Without changes everything comes from the store: the files that the run was made
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from tenuto.adapters.plans.part_setting import PlanAndAgents, set_part, split_setting
 from tenuto.app.build import Store
@@ -18,8 +20,10 @@ from tenuto.app.editing import Change, edit_run
 from tenuto.app.finding import resolve_run
 from tenuto.app.plans import SET_PLACE, check_json_inputs, plan_directory
 from tenuto.core.agents import AgentSpec
+from tenuto.core.bodies import read_plan
 from tenuto.core.canonical import parse
 from tenuto.core.content import Content
+from tenuto.core.events.run import RunForked
 from tenuto.core.ids import Digest, RunId, StepPath
 from tenuto.core.plan import Plan, every_step
 from tenuto.core.plan_inputs import check_inputs
@@ -31,7 +35,7 @@ from tenuto.errors import InvalidPlanError, UsageError
 from tenuto.runtime.imported import is_imported
 from tenuto.runtime.loading import load_state
 
-__all__ = ["ForkChanges", "ForkPlan", "fork_plan"]
+__all__ = ["NO_CHANGES", "ForkChanges", "ForkPlan", "fork_plan"]
 
 _INPUTS = "inputs."
 
@@ -45,11 +49,15 @@ class ForkChanges:
     run_again: tuple[str, ...] = ()
 
 
+NO_CHANGES = ForkChanges()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkPlan:
     """What a fork is made of. `tree` is what it starts from, `leave_out` the steps that are to run in any case.
 
-    `repository` is the directory of the parent's repository: nothing where it is of another machine. `changes` are
+    `commit` is the one the parent
+    began at, `repository` the directory of its repository: none where it is of another machine. `changes` are
     what differs from the parent, `unchanged` the files that were named and are as they were.
     """
 
@@ -60,6 +68,7 @@ class ForkPlan:
     places: Mapping[str, str]
     inputs: Mapping[str, Any]
     tree: Digest
+    commit: str | None
     repository: Path | None
     leave_out: tuple[StepPath, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -84,6 +93,10 @@ async def fork_plan(settings: Settings, store: Store, given: str, changes: ForkC
         edited = await edit_run(settings, store, spec, tree, here, changes.edits)
         spec, tree, unchanged = edited.spec, edited.tree, edited.unchanged
         made += edited.changes
+    if isinstance(started, RunForked):
+        # What a fork was granted is no part of the plan that its own forks are of.
+        declared = read_plan(await store.contents.get(started.plan)).budget
+        spec = RunSpec(replace(spec.plan, budget=declared), spec.registry, spec.lock, spec.logic)
     pairs = _pairs(changes.settings)
     current, places = _with_settings(spec, pairs, repository)
     made += [Change(part=path, by="--set") for path in pairs]
@@ -97,6 +110,7 @@ async def fork_plan(settings: Settings, store: Store, given: str, changes: ForkC
         places=places,
         inputs=_inputs(state.spec.plan, current.plan, await _value(store, started.inputs), named),
         tree=tree,
+        commit=started.commit,
         repository=repository,
         leave_out=_left_out(state, current.plan, changes.run_again),
         changes=tuple(made),
@@ -181,19 +195,10 @@ def _inputs(before: Plan, after: Plan, recorded: Mapping[str, Any], named: Mappi
 
 
 def _left_out(state: ExecutionState, plan: Plan, names: Sequence[str]) -> tuple[StepPath, ...]:
-    """The steps that are named, those around them and all below. UsageError for one that neither plan nor run has."""
-    found: dict[StepPath, None] = {}
+    """The steps that are named; what is below them runs again, too. UsageError for one that is not there."""
     known = {*map(str, state.steps), *(path for path, _ in every_step(plan))}
     for name in names:
         if name not in known:
             fix = did_you_mean(name, [path for path, _ in every_step(plan)])
             raise UsageError("the run has no such step", where=f"--from {shorten(name)}", fix=fix)
-        below = (f"{name}[", f"{name}#", f"{name}/")
-        found |= dict.fromkeys(path for path in _around(name) if path in known)
-        found |= dict.fromkeys([StepPath(name), *(path for path in state.steps if path.startswith(below))])
-    return tuple(found)
-
-
-def _around(path: str) -> Iterator[StepPath]:
-    """The paths of what a step may be part of: `do`, `do/each` and `do/each[0]` for `do/each[0]/inner`."""
-    yield from (StepPath(path[:at]) for at, character in enumerate(path) if character in "/[#")
+    return tuple(dict.fromkeys(map(StepPath, names)))

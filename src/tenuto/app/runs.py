@@ -13,7 +13,7 @@ from tenuto.adapters.stores.heads import has_noted
 from tenuto.app.build import Store
 from tenuto.app.finding import resolve_run
 from tenuto.core.bodies import read_lock, read_plan
-from tenuto.core.events.run import RunEnded, RunExhausted, RunStarted
+from tenuto.core.events.run import RunEnded, RunExhausted, RunForked, RunStarted
 from tenuto.core.ids import RunId
 from tenuto.core.models import Grade
 from tenuto.core.records import decode
@@ -42,6 +42,7 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     repository: str
     grade: Grade | None = None
+    parent: RunId | None = None
     damage: str = ""
 
 
@@ -132,6 +133,7 @@ async def _line(store: Store, entry: RunEntry) -> RunLine:
         records=last.seq + 1,
         repository=first.event.repository,
         grade=worst_grade(lock.profiles.values()),
+        parent=first.event.parent if isinstance(first.event, RunForked) else None,
     )
 
 

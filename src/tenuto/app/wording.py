@@ -32,13 +32,14 @@ from tenuto.core.events.call import (
 from tenuto.core.events.person import ApprovalAnswered, ApprovalRequested
 from tenuto.core.events.plan import PlanLoaded
 from tenuto.core.events.program import StepAdvanced, TimerFired, TimerSet
-from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunPaused, RunResumed, RunStarted
+from tenuto.core.events.run import RunCancelled, RunEnded, RunExhausted, RunForked, RunPaused, RunResumed, RunStarted
 from tenuto.core.events.step import (
     AttemptFailed,
     StepCancelled,
     StepCompleted,
     StepExpanded,
     StepFailed,
+    StepReused,
     StepSkipped,
     StepStarted,
 )
@@ -81,6 +82,8 @@ def _words(event: Event, timeline: Timeline) -> str:
             return f"expanded into {len(keys)}"
         case StepCompleted():
             return "completed"
+        case StepReused(source=source):
+            return f"takes the result of {source.run}, record {source.seq}"
         case StepFailed(error=error):
             return f"failed: {error.kind}: {error.message}"
         case AttemptFailed(attempt=attempt, error=error):
@@ -95,6 +98,8 @@ def _words(event: Event, timeline: Timeline) -> str:
 
 def _run_words(event: Event, timeline: Timeline) -> str:
     match event:
+        case RunForked(parent=parent, changes=changes):
+            return f"run {event.run} forked from {parent}" + (f": {'; '.join(changes)}" if changes else "")
         case RunStarted():
             plan = timeline.spec.plan
             return f"run {event.run} started: plan {plan.name}, {counted(len(plan.steps), 'step')}"

@@ -77,6 +77,11 @@ def _step_fields(looked: LookedAtStep) -> Iterator[tuple[str, str]]:
     if span is not None and span.begun_us is not None:
         until = seen.now_us if span.ended_us is None else span.ended_us
         yield "started", f"{shown_when(span.begun_us)}, took {shown_short_time((until - span.begun_us) // 1000)}"
+    if step.reused is not None:
+        yield (
+            "reused",
+            f"from {step.reused.run}, record {step.reused.seq}: `tenuto show {step.reused.run} {step.path}`",
+        )
     spent = [_spent(call) for call in looked.calls]
     tokens, money = sum(t for t, _ in spent), sum(m for _, m in spent)
     costs = [counted_amount("tokens", tokens)] if tokens else []

@@ -6,12 +6,13 @@ from shlex import quote
 
 import msgspec
 
+from tenuto.app.nouns import counted
 from tenuto.cli.amounts import NAMES, shown_amount, shown_spending, shown_when
 from tenuto.core.budget import NOTHING, Amount, add, shortfall
 from tenuto.core.ids import StepPath
 from tenuto.core.people import question_of
 from tenuto.core.problems import shorten
-from tenuto.core.report import budget_report, status_of
+from tenuto.core.report import budget_report, executed_steps, reused_steps, status_of
 from tenuto.core.state import ExecutionState
 
 __all__ = ["closing_lines", "failed_step", "next_commands", "questions"]
@@ -27,6 +28,9 @@ def closing_lines(state: ExecutionState, flag: str) -> list[str]:
     report = budget_report(state)
     spent = shown_spending(report["spent"])
     lines = [f"{status}: {state.run}" + (f" ({spent})" if spent else "")]
+    if state.parent is not None:
+        executed, reused = len(executed_steps(state)), len(reused_steps(state))
+        lines.append(f"  fork of {state.parent}: {counted(executed, 'step')} executed, {reused} reused")
     if status == "exhausted":
         lines += [f"  {line}" for line in _used_up(state)]
     elif state.why:

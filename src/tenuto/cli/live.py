@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveProgress"]
 
-COLOURS = {"completed": "green", "failed": "red", "skipped": "dim", "cancelled": "dim", "running": "cyan"}
+COLOURS = {
+    "completed": "green",
+    "reused": "blue",
+    "failed": "red",
+    "skipped": "dim",
+    "cancelled": "dim",
+    "running": "cyan",
+}
 ANSWER_CHARACTERS = 400
 """As much of an answer on its way is kept to be shown."""
 
@@ -128,7 +135,7 @@ class LiveProgress:
             cells = self._row(state, step, doing(step, calls, driven=True), models, at_us)
             if answers:
                 cells += (_tail(answers.get(step.path, ""), self._console.width // 3),)
-            style = COLOURS.get(step.status, "")
+            style = COLOURS.get("reused" if step.reused is not None else step.status, "")
             table.add_row(*(Text(printable(c), style=style, no_wrap=True, overflow="ellipsis") for c in cells))
         for column in table.columns[1:]:
             column.no_wrap = True  # the name gives way first

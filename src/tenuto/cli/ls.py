@@ -77,13 +77,18 @@ def command(statuses: tuple[str, ...], plan: str | None, limit: int | None, stor
     from tenuto.cli.table import styled_table
 
     screen = screen_of(settings_for(store=store).variables)
-    rows = [(r.run, r.status, r.plan or r.damage, _when(r.started_us), f"{r.records}", r.repository) for r in runs]
+    rows = [(r.run, r.status, _plan(r), _when(r.started_us), f"{r.records}", r.repository) for r in runs]
     heads = ("run", "status", "plan", "started (UTC)", "records", "repository")
     screen.show(styled_table(heads, rows, width=screen.width, styles={1: STYLES}, keep=(1, 3, 4)))
 
 
 STYLES = {"ok": "good", "failed": "bad", "damaged": "bad", "running": "busy", "waiting": "odd", "exhausted": "odd"}
 """How statuses are shown."""
+
+
+def _plan(run: RunLine) -> str:
+    """What the run is of: its plan, and of a fork its parent."""
+    return (run.plan or run.damage) + (f", fork of {run.parent}" if run.parent else "")
 
 
 def _when(at_us: int) -> str:

@@ -13,7 +13,7 @@ from tenuto.cli.closing import next_commands, questions
 from tenuto.cli.screen import Line, Span, fitted, folded, plain
 from tenuto.cli.step_tree import step_lines
 from tenuto.core.canonical import canonical
-from tenuto.core.report import grade
+from tenuto.core.report import executed_steps, grade, reused_steps
 
 __all__ = ["RUN_STYLES", "field_lines", "picture"]
 
@@ -70,6 +70,10 @@ def _header(seen: SeenRun) -> Iterator[tuple[str, str]]:
     about = f": {plan.description}" if plan.description else ""
     where = f" ({lock.places[PLAN_PLACE]})" if PLAN_PLACE in lock.places else ""
     yield "plan", f"{plan.name}{where}, {counted(len(plan.steps), 'step')}{about}"
+    if state.parent is not None:
+        executed, reused = len(executed_steps(state)), len(reused_steps(state))
+        root = f", root {state.root}" if state.root != state.parent else ""
+        yield "fork of", f"{state.parent}{root}: {counted(executed, 'step')} executed, {reused} reused"
     took = shown_short_time((seen.now_us - seen.timeline.started_us) // 1000)
     yield "started", f"{shown_when(seen.timeline.started_us)}, {'took' if state.ended else 'at work for'} {took}"
     models = sorted(profile.name for profile in lock.profiles.values())

@@ -28,6 +28,7 @@ VERBS = {
     "lock": "Write down what a plan resolves to, or say what moved",
     "run": "Run a plan over a repository",
     "resume": "Continue a run after a crash, a stop or a decision",
+    "fork": "Run again what a change affects, and reuse the rest",
     "replay": "Prove a run: recompute it from its record, offline",
     "verify": "Check every byte of a run's record",
     "ls": "List the runs",
@@ -56,7 +57,7 @@ _UNEXPECTED = re.compile(r"unexpected extra arguments? \((.*)\)")
 
 GROUPS = {
     "Begin": ("demo", "init", "check", "lock", "schema"),
-    "Run": ("run", "resume", "pause", "cancel"),
+    "Run": ("run", "resume", "fork", "pause", "cancel"),
     "Decide": ("approve", "reject", "resolve"),
     "Look": ("ls", "show", "logs", "events", "budget", "artifacts"),
     "Prove": ("replay", "verify", "diff", "audit"),

@@ -9,13 +9,14 @@ from tenuto.cli.output import tell
 from tenuto.cli.waiting import resting_line
 from tenuto.core.events.call import CallInDoubt, CallLost, CallRefused, ModelCallFailed, ToolCallFailed
 from tenuto.core.events.program import TimerSet
-from tenuto.core.events.run import RunExhausted, RunResumed, RunStarted
+from tenuto.core.events.run import RunExhausted, RunForked, RunResumed, RunStarted
 from tenuto.core.events.step import (
     AttemptFailed,
     StepCancelled,
     StepCompleted,
     StepExpanded,
     StepFailed,
+    StepReused,
     StepSkipped,
     StepStarted,
 )
@@ -122,15 +123,14 @@ def make_progress(stream: TextIO, variables: Mapping[str, str], *, quiet: bool) 
 def _line(published: Published) -> str:
     event = published.event
     match event:
-        case RunStarted():
-            models = ", ".join(sorted(published.state.spec.lock.profiles))
-            return f"grade      {grade(published.state)}: {models}"
         case StepStarted(attempt=attempt, path=path):
             return f"started    {path}" + (f" (attempt {attempt})" if attempt > 1 else "")
         case StepExpanded(path=path, keys=keys):
             return f"expanded   {path} into {len(keys)}"
         case StepCompleted(path=path):
             return f"completed  {path}"
+        case StepReused(path=path, source=source):
+            return f"reused     {path}, from {source.run} record {source.seq}"
         case StepFailed(path=path, error=error):
             return f"failed     {path}: {error.kind}: {error.message}"
         case AttemptFailed(path=path, error=error):
@@ -145,6 +145,17 @@ def _line(published: Published) -> str:
             return f"in doubt   {call}: waits for a decision"
         case CallRefused(call=call):
             return f"refused    {call}: nothing is left to pay it"
+        case _:
+            return _run_line(published)
+
+
+def _run_line(published: Published) -> str:
+    event = published.event
+    match event:
+        case RunStarted():
+            models = ", ".join(sorted(published.state.spec.lock.profiles))
+            of = f", fork of {event.parent}" if isinstance(event, RunForked) else ""
+            return f"grade      {grade(published.state)}: {models}{of}"
         case RunResumed():
             return f"resumed    at record {published.seq}, grade {grade(published.state)}"
         case RunExhausted(why=why):

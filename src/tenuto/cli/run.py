@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tenuto.cli.completing import complete_plans
+from tenuto.cli.completing import complete_plans, complete_runs
 from tenuto.cli.options import examples, settings_for, shared_options
 
 __all__ = ["command"]
@@ -28,6 +28,12 @@ __all__ = ["command"]
 @click.option("--model", metavar="NAME", help="Use this model for everything: mock:, local:, openai:NAME.")
 @click.option("--max-parallel", type=click.IntRange(1, 10_000), metavar="N", help="At most N calls at once.")
 @click.option("--seed", metavar="S", help="The run's seed (default: from its id).")
+@click.option(
+    "--reuse",
+    metavar="RUN",
+    help="Take the results of this run's steps where nothing differs.",
+    shell_complete=complete_runs,
+)
 @click.option("--strict", is_flag=True, help="Refuse a model that would drop temperature, top_p or seed.")
 @click.option("--no-sandbox", is_flag=True, help="Run commands unconfined; this is written into the record.")
 @shared_options()
@@ -39,6 +45,7 @@ def command(
     model: str | None,
     max_parallel: int | None,
     seed: str | None,
+    reuse: str | None,
     strict: bool,
     no_sandbox: bool,
     store: str | None,
@@ -58,7 +65,7 @@ def command(
         strict=strict or None,
     )
     options = RunOptions(
-        plan=Path(plan), repository=Path(repo), run=run_id, inputs=dict(read_inputs(inputs)), seed=seed
+        plan=Path(plan), repository=Path(repo), run=run_id, inputs=dict(read_inputs(inputs)), seed=seed, reuse=reuse
     )
 
     async def work(opened: Any, drive: Any) -> Any:

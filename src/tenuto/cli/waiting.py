@@ -11,6 +11,7 @@ __all__ = ["SIGNS", "calls_by_step", "doing", "resting_line"]
 
 SIGNS = {
     "completed": "✓",
+    "reused": "↺",
     "failed": "✗",
     "skipped": "–",
     "cancelled": "⊘",
@@ -39,7 +40,12 @@ def calls_by_step(state: ExecutionState) -> dict[str, set[str]]:
 
 
 def doing(step: StepState, calls: Mapping[str, set[str]], *, driven: bool) -> str:
-    """The status of a step, and of a running one what it waits for. `driven`: an engine is at work on the run."""
+    """The status of a step, of a running one what it waits for; `reused` where it took another run's result.
+
+    `driven`: an engine is at work on the run.
+    """
+    if step.reused is not None:
+        return "reused"
     if step.status not in ("running", "merging"):
         return step.status
     own = calls.get(step.path, set())

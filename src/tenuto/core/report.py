@@ -9,14 +9,26 @@ import msgspec
 
 from tenuto.core.budget import DIMENSIONS, Amount, add
 from tenuto.core.decide import waits_for_people
-from tenuto.core.events.step import Failure
+from tenuto.core.events.step import Failure, Source
 from tenuto.core.ids import Digest, StepPath
 from tenuto.core.models import Grade, ModelConfig, ModelProfile
 from tenuto.core.state import ExecutionState, StepState
 from tenuto.core.work import work_of
 from tenuto.errors import ExitCode
 
-__all__ = ["StepResult", "budget_report", "exit_code", "grade", "report", "status_of", "step_result", "worst_grade"]
+__all__ = [
+    "StepResult",
+    "budget_report",
+    "executed_steps",
+    "exit_code",
+    "grade",
+    "is_container",
+    "report",
+    "reused_steps",
+    "status_of",
+    "step_result",
+    "worst_grade",
+]
 
 _WORST: tuple[Grade, ...] = ("exact", "pinned", "best effort", "opaque")
 
@@ -64,6 +76,10 @@ def report(state: ExecutionState) -> dict[str, Any]:
         "grade": grade(state),
         "budget": budget_report(state),
         "waiting_for": sorted(c.position for c in state.calls.values() if c.asks_person),
+        "parent": state.parent,
+        "root": state.root,
+        "executed": executed_steps(state),
+        "reused": reused_steps(state),
         "steps": [
             msgspec.to_builtins(step_result(state, step))
             for step in sorted(state.steps.values(), key=lambda s: s.order)
@@ -71,10 +87,27 @@ def report(state: ExecutionState) -> dict[str, Any]:
     }
 
 
+def executed_steps(state: ExecutionState) -> list[StepPath]:
+    """The steps with work of their own that this run has begun to do itself, in plan order."""
+    begun = (step for step in state.steps.values() if step.attempt and step.reused is None)
+    return [step.path for step in sorted(begun, key=lambda s: s.order) if not is_container(state, step)]
+
+
+def reused_steps(state: ExecutionState) -> list[StepPath]:
+    """The steps that took the recorded result of another run, in plan order."""
+    return [s.path for s in sorted(state.steps.values(), key=lambda s: s.order) if s.reused is not None]
+
+
+def is_container(state: ExecutionState, step: StepState) -> bool:
+    """Whether a step has no work of its own: other steps do it."""
+    return step.expansion is not None or step.loop is not None or step.path in state.blocks
+
+
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a run knows of one step: how it stands, what it gave, and what made it.
 
-    `calls` counts positions, not tries. `reused` is for forks: a step of this run was always executed by it.
+    `calls` counts positions, not tries: of a step that is `reused`, those that were made where it was executed, which
+    is what `source` names.
     """
 
     path: StepPath
@@ -89,6 +122,7 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     error: Failure | None
     model_config: ModelConfig | None
     spent: Amount | None
+    source: Source | None = None
 
 
 def step_result(state: ExecutionState, step: StepState) -> StepResult:
@@ -102,11 +136,12 @@ def step_result(state: ExecutionState, step: StepState) -> StepResult:
         step_key=step.key,
         output_digest=None if step.output is None else step.output.digest,
         tree_digest=step.out_tree,
-        reused=False,
+        reused=step.reused is not None,
         calls=len(step.fingerprints),
         error=step.error,
         model_config=step.model_config,
         spent=None if account is None else account.spent,
+        source=step.reused,
     )
 
 

@@ -22,7 +22,7 @@ from tenuto.core.budget import NOTHING, Amount, Limits
 from tenuto.core.canonical import clean, digest
 from tenuto.core.content import Content
 from tenuto.core.events import Input
-from tenuto.core.events.run import RunResumed, RunStarted
+from tenuto.core.events.run import RunForked, RunResumed, RunStarted
 from tenuto.core.evolve import start
 from tenuto.core.ids import Digest, RunId, StepPath
 from tenuto.core.pinning import unpinned_models
@@ -45,7 +45,8 @@ from tenuto.ports.workspace import Workspace
 from tenuto.runtime.bus import EventBus
 from tenuto.runtime.contents import Contents
 from tenuto.runtime.driver import Load, RunDriver
-from tenuto.runtime.forking import Origin, forked, read_parent
+from tenuto.runtime.foreseeing import foreseen
+from tenuto.runtime.forking import Origin, Parent, forked, read_parent
 from tenuto.runtime.imported import refuse_imported
 from tenuto.runtime.loading import load_state
 from tenuto.runtime.pacing import Pace, ProviderLimits
@@ -149,8 +150,11 @@ class PlanExecutionEngine:
         commit: str | None = None,
         strict: bool = False,
         origin: Origin | None = None,
+        tree: Digest | None = None,
     ) -> ExecutionState:
         """Start a run of `plan` over a repository (a directory, or the digest of a tree) and drive it.
+
+        `tree` is what the run starts from where that is not what the directory holds now.
 
         With an `origin` it is a fork: results of that run are taken where the step key is equal, and only the other
         steps are executed. The seed is then that run's too, unless one is given.
@@ -160,10 +164,74 @@ class PlanExecutionEngine:
         (InvalidPlanError, RefusedRequestError) before anything is recorded; FencedError and StorageError when the
         run cannot go on here. Everything else that goes wrong is in the run's state.
         """
+        spec, first, founding = await self._founding(
+            plan,
+            repo,
+            run_id,
+            inputs=inputs,
+            agents=agents,
+            places=places,
+            model=model,
+            seed=seed,
+            max_parallel=max_parallel,
+            commit=commit,
+            strict=strict,
+            tree=tree,
+            is_fork=origin is not None,
+        )
+        if origin is None:
+            return await self._drive(start(spec), None, first, {}, founding)
+        parent = await read_parent(self._journal, self.contents, origin)
+        while True:
+            forked_spec, first_of_fork = await self._forked(spec, first, origin, parent)
+            try:
+                return await self._drive(start(forked_spec), None, first_of_fork, {}, (*founding, parent.body))
+            except AccountChangedError:
+                """Another fork was faster: see what it left."""
+
+    async def foresee(
+        self, plan: Plan, repo: Path | Digest | str, run_id: str, *, origin: Origin, **options: Any
+    ) -> ExecutionState:
+        """What `execute` would come to with the same arguments before anything is asked of a model or a tool.
+
+        Results are taken over, trees merged and produced plans read; what is open then would be executed. Nothing is
+        recorded, and no session opened.
+        """
+        spec, first, _ = await self._founding(plan, repo, run_id, is_fork=True, **options)
+        parent = await read_parent(self._journal, self.contents, origin)
+        forked_spec, first_of_fork = await self._forked(spec, first, origin, parent)
+        return await foreseen(start(forked_spec), first_of_fork, self._effects, at=self._clock.now_us())
+
+    async def _forked(
+        self, spec: RunSpec, first: RunStarted, origin: Origin, parent: Parent
+    ) -> tuple[RunSpec, RunForked]:
+        account = {} if origin.own_budget else await self._journal.account(parent.root)
+        made = forked(first, spec, parent, origin, account)
+        return spec.forked(made.budget, parent.table), made
+
+    async def _founding(
+        self,
+        plan: Plan,
+        repo: Path | Digest | str,
+        run_id: str,
+        *,
+        inputs: Mapping[str, Any] | None,
+        agents: Mapping[str, AgentSpec] | None,
+        places: Mapping[str, str] | None,
+        model: str | None,
+        seed: str | None,
+        max_parallel: int | None,
+        commit: str | None,
+        strict: bool,
+        tree: Digest | None,
+        is_fork: bool,
+    ) -> tuple[RunSpec, RunStarted, tuple[bytes, ...]]:
+        """What a run is made of, its first record, and the bodies that this names."""
         run = RunId(run_id)
         spec, founding = self._specify(plan, agents or {}, places or {}, model, strict=strict)
         plan_body, registry_body, lock_body = founding
-        tree = repo if _is_digest(repo) else await self.workspace.capture(Path(repo))
+        if tree is None:
+            tree = repo if _is_digest(repo) else await self.workspace.capture(Path(repo))
         first = RunStarted(
             budget=spec.plan.budget,
             commit=commit,
@@ -175,28 +243,13 @@ class PlanExecutionEngine:
             registry=digest(registry_body),
             repository=_place_of(repo),
             run=run,
-            seed=seed or run_seed(run),
+            seed=seed or ("" if is_fork else run_seed(run)),
             tree=tree,
         )
         self._require_secrets(step for _, step in every_step(spec.plan))
         for body in founding:
             self._refuse_secrets(body)
-        if origin is not None:
-            return await self._fork(spec, replace(first, seed=seed or ""), origin, founding)
-        return await self._drive(start(spec), None, first, {}, founding)
-
-    async def _fork(
-        self, spec: RunSpec, start_: RunStarted, origin: Origin, founding: tuple[bytes, ...]
-    ) -> ExecutionState:
-        parent = await read_parent(self._journal, self.contents, origin)
-        while True:
-            account = {} if origin.own_budget else await self._journal.account(parent.root)
-            first = forked(start_, spec, parent, origin, account)
-            forked_spec = spec.forked(first.budget, parent.table)
-            try:
-                return await self._drive(start(forked_spec), None, first, {}, (*founding, parent.body))
-            except AccountChangedError:
-                """Another fork was faster: see what it left."""
+        return spec, first, founding
 
     async def resume(
         self,
