@@ -15,7 +15,7 @@ from tenuto.core.policies import OnError, Retry
 __all__ = ["AgentSpec", "Capability", "Skill"]
 
 
-class Capability(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Capability(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One named ability a step can require."""
 
     input_schema: msgspec.Raw | None = None
@@ -23,7 +23,7 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_schema: msgspec.Raw | None = None
 
 
-class Skill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Skill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """How something is done: a text that is given to agents beside their instructions."""
 
     description: str = ""
@@ -36,7 +36,7 @@ class Skill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return digest(msgspec.json.encode(self, order="sorted"))
 
 
-class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, dict=True):
     """A named spec: role, capabilities, instructions, model, tools, limits, policies. Data, not a thread.
 
     `model` is `provider:model`, or None where the plan's default holds. `at_once` limits its open calls over a

@@ -45,6 +45,9 @@ def _plan(fields: dict[str, Any]) -> Plan:
 def read_registry(data: bytes) -> Registry:
     """Raises ValueError for bytes that are no registry of this version."""
     fields = _object(data)
+    unknown = fields.keys() - set(Registry.__struct_fields__)
+    if unknown:
+        raise ValueError(f"unknown field `{min(unknown)}`")
     agents = {name: _agent(spec) for name, spec in fields.get("agents", {}).items()}
     tools = {name: _tool(spec) for name, spec in fields.get("tools", {}).items()}
     return Registry(agents=agents, tools=tools)
@@ -93,6 +96,9 @@ def _agent(fields: dict[str, Any]) -> AgentSpec:
 
 def _tool(fields: dict[str, Any]) -> ToolSpec:
     output = fields.pop("output_schema", None)
+    unknown = fields.keys() - set(ToolSpec.__struct_fields__)
+    if unknown:
+        raise ValueError(f"unknown field `{min(unknown)}`")
     known: dict[str, Any] = dict(fields)
     known["parameters"] = msgspec.Raw(canonical(fields["parameters"]))
     return ToolSpec(**known, output_schema=None if output is None else msgspec.Raw(canonical(output)))

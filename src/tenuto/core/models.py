@@ -121,7 +121,7 @@ class ModelReply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     usage: Usage = Usage()
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """List price in millionths of a US dollar for a million tokens, with where it is from, and from which day."""
 
     date: str = ""
@@ -130,7 +130,9 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     source: str = ""
 
 
-class ModelProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class ModelProfile(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """What is known of a model, as data. Part of a run's lock.
 
     `entry` names the entry of the table that it is from, `accepts` lists the parameters that may be sent

@@ -102,7 +102,7 @@ class WaitWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 Work = PromptWork | RunWork | UsesWork | PlanWork | ApprovalWork | WaitWork
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One node of a plan. Values in `values` (`with:` in a file) and `foreach` are templates (JSON, canonical).
 
     `foreach` is a template that yields a list; each item runs as the child step `name[key]`; `key` is a template
@@ -142,7 +142,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     work: Work
 
 
-class Defaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Defaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What holds where neither the step nor its agent says otherwise."""
 
     max_tokens: int | None = None
@@ -153,7 +153,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_ms: int | None = None
 
 
-class InputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class InputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One input of a plan. Without `default` it must be given."""
 
     default: msgspec.Raw | None = None
@@ -161,7 +161,7 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: Literal["string", "integer", "number", "boolean", "array", "object"] = "string"
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, dict=True):
     """Steps in plan order (declaration order), the run's budget, its inputs and its outputs (templates).
 
     `agents` lists the file globs the plan's agents were read from, `tools` the Python modules (`python:module`)
@@ -185,7 +185,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
         return digest(msgspec.json.encode(normal(self), order="sorted"))
 
 
-class Registry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+class Registry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, dict=True):
     """The agents and tools a run may use, by name; frozen when the run starts."""
 
     agents: dict[str, AgentSpec] = {}
@@ -196,7 +196,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, di
         return digest(msgspec.json.encode(normal(self), order="sorted"))
 
 
-class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, dict=True):
     """What a plan resolved to when the run started.
 
     `at_once`: provider -> calls of its models that may be open at once. `code`: step name (`do/inner` in a sub-plan)

@@ -15,7 +15,7 @@ Effect = Literal["read", "workspace", "idempotent", "once"]
 `idempotent`: safe to repeat under the same key. `once`: an outside effect that must never be made twice."""
 
 
-class Grants(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Grants(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a step may touch beyond its own tree."""
 
     env: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self == Grants()
 
 
-class ToolSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ToolSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A versioned tool. `parameters` and `output_schema` are JSON Schemas (canonical bytes).
 
     `version` is declared, or the hash of the tool's source. `tool_id` tells where it is from:

@@ -115,7 +115,7 @@ async def _checked_and_filled(
 async def load_spec(contents: BlobStore, first: Record) -> RunSpec:
     """The plan, registry and lock that a run started with, the logic that it follows, and what it may reuse.
 
-    DamagedStoreError when the first record is no start, NewerStoreError for a logic that is not known.
+    DamagedStoreError when the first record is no start, NewerStoreError for a logic or a form that is not known.
     """
     event = first.event
     if not isinstance(event, RunStarted):
@@ -127,9 +127,15 @@ async def load_spec(contents: BlobStore, first: Record) -> RunSpec:
             fix=f"use a tenuto that knows logic {event.logic}",
         )
     found = await contents.get_many([event.plan, event.registry, event.lock])
-    spec = RunSpec(
-        read_plan(found[event.plan]), read_registry(found[event.registry]), read_lock(found[event.lock]), event.logic
-    )
+    try:
+        bodies = read_plan(found[event.plan]), read_registry(found[event.registry]), read_lock(found[event.lock])
+    except ValueError as error:  # their digests are right: somebody else's tenuto wrote more than this one knows
+        raise NewerStoreError(
+            f"its plan, registry or lock is of a form that this tenuto does not know: {error}",
+            where=f"run {event.run}",
+            fix="use the tenuto that started it, or a newer one",
+        ) from error
+    spec = RunSpec(*bodies, event.logic)
     if not isinstance(event, RunForked):
         return spec
     return spec.forked(event.budget, read_table((await contents.get_many([event.reuse]))[event.reuse]))
