@@ -217,12 +217,19 @@ class Simulation:
             raise AssertionError("nobody asked for a crash")
         return state
 
-    def crash_at_append(self, number: int, *, after: bool = False) -> bool:
-        """Start the run and die at the append with that number (from 0), just before it or just after it.
+    def crash_at_append(
+        self,
+        number: int,
+        *,
+        after: bool = False,
+        work: Callable[[PlanExecutionEngine], Coroutine[Any, Any, ExecutionState]] | None = None,
+    ) -> bool:
+        """Start the run, or do other `work`, and die at the append with that number (from 0, all engines together),
+        just before it or just after it.
 
-        False where the run came to its end before.
+        False where the work came to its end before.
         """
-        return self._crash(f"append:{'after' if after else 'before'}", number, self._execute)
+        return self._crash(f"append:{'after' if after else 'before'}", number, work or self._execute)
 
     def crash_at_await(self, number: int, *, after: bool = False) -> bool:
         """Start the run and die where the effect of that number (from 0) reaches the world, or has done its work."""
