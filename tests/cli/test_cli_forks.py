@@ -201,6 +201,62 @@ def test_wrong_options_are_told(
     assert parent["exit"] == 0
 
 
+SHIPPING = """\
+budget: { tokens: 20000 }
+defaults: { model: "mock:" }
+steps:
+  b: { prompt: Two. }
+  ship: { needs: [b], run: "echo shipped", effect: once }
+"""
+
+
+@pytest.fixture
+def shipped(project: Path, tenuto: Tenuto) -> dict[str, Any]:
+    (project / "ship.plan.yaml").write_text(SHIPPING)
+    found: dict[str, Any] = tenuto("run", "ship.plan.yaml", "--run", "sent", "--json").object
+    assert found["exit"] == 0
+    return found
+
+
+def test_an_outside_effect_is_repeated_only_when_somebody_agrees(tenuto: Tenuto, shipped: dict[str, Any]) -> None:
+    change = ("fork", "sent", "--set", "steps.ship.run=echo again")
+    foreseen = tenuto(*change, "--dry-run", "--json").object
+    assert foreseen["asks"] == [{"call": "sent/ship/1/0", "step": "ship", "tool": "run"}]
+    assert "asks first ship: run would repeat" in tenuto(*change, "--dry-run").out
+    waits = tenuto(*change, "--run", "again")
+    assert waits.code == 4
+    assert "this repeats an outside effect of sent/ship/1/0" in waits.out
+    assert tenuto("approve", "again", "ship/1/0").code == 0
+    done = tenuto("resume", "again", "--json").object
+    assert (done["exit"], done["executed"], done["reused"]) == (0, ["ship"], ["b"])
+    assert tenuto("replay", "again").code == 0
+    assert shipped["executed"] == ["b", "ship"]
+
+
+def test_a_fork_has_what_its_root_has_left(tenuto: Tenuto, shipped: dict[str, Any]) -> None:
+    left = 20_000 - shipped["budget"]["spent"]["tokens"]
+    fork = tenuto("fork", "sent", "--from", "b", "--add-budget", "tokens=7", "--run", "two", "--json").object
+    assert fork["budget"]["limit"] == {"tokens": left + 7}
+    spent = fork["budget"]["spent"]["tokens"]
+    third = tenuto("fork", "two", "--from", "b", "--json").object
+    assert third["budget"]["limit"] == {"tokens": min(20_000, left + 7 - spent)}
+    assert (third["parent"], third["root"]) == ("two", "sent")
+
+
+def test_an_imported_run_is_forked_in_a_sandbox_and_without_money(
+    tenuto: Tenuto, shipped: dict[str, Any], tmp_path: Path
+) -> None:
+    assert shipped["exit"] == 0
+    assert tenuto("export", "sent", tmp_path / "sent.tenuto").code == 0
+    other = ("--store", tmp_path / "elsewhere")
+    assert tenuto("import", tmp_path / "sent.tenuto", *other).code == 0
+    assert tenuto("fork", "sent", "--from", "b", *other, "--json").object["exit"] == 3
+    paid = tenuto("fork", "sent", "--from", "b", "--add-budget", "tokens=5000", *other, "--json").object
+    assert (paid["exit"], paid["executed"], paid["reused"]) == (0, ["b"], ["ship"])
+    refused = tenuto("fork", "sent", "--edit", "ship.plan.yaml", *other)
+    assert "the run was imported, so its files are not here; change its parts by --set" in refused.err
+
+
 PROGRAM = "async def work(ctx, inputs):\n    return await ctx.model('Think.')\n"
 
 

@@ -76,7 +76,8 @@ async def ready_fork(settings: Settings, store: Store, given: str, options: Fork
     run = new_run_id(made.plan.name) if options.run is None else check_run_id(options.run)
     names = model_names(made.plan, made.agents, lock.model)
     require_keys(settings, names)
-    preference = "none" if lock.sandbox == "none" else settings.sandbox
+    # A record from elsewhere does not decide that commands run unconfined here.
+    preference = "none" if lock.sandbox == "none" and not made.imported else settings.sandbox
     sandbox = await choose_sandbox(made.plan, made.agents, preference)
     repository = made.repository or Path()
     toolbox = build_toolbox(tool_modules(made.plan), made.directory, sandbox, repository=repository)

@@ -18,7 +18,8 @@ from tenuto.app.config import Settings
 from tenuto.app.driving import read_start
 from tenuto.app.editing import Change, edit_run
 from tenuto.app.finding import resolve_run
-from tenuto.app.plans import SET_PLACE, check_json_inputs, plan_directory
+from tenuto.app.plans import SET_PLACE, check_json_inputs, plan_directory, programs_of, tool_modules
+from tenuto.app.proofs import refuse_outside
 from tenuto.core.agents import AgentSpec
 from tenuto.core.bodies import read_plan
 from tenuto.core.canonical import parse
@@ -69,6 +70,7 @@ class ForkPlan:
     inputs: Mapping[str, Any]
     tree: Digest
     commit: str | None
+    imported: bool
     repository: Path | None
     leave_out: tuple[StepPath, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -87,6 +89,8 @@ async def fork_plan(settings: Settings, store: Store, given: str, changes: ForkC
     state = await load_state(store.journal, store.contents, parent)
     imported = await is_imported(store.journal, store.artifacts, parent)
     repository = Path(started.repository) if started.repository and not imported else None
+    if imported and (programs_of(spec.plan) or tool_modules(spec.plan)):
+        refuse_outside(spec)
     tree, made, unchanged = started.tree, list[Change](), tuple[str, ...]()
     if changes.edits:
         here = _present(repository, parent, imported=imported)
@@ -111,6 +115,7 @@ async def fork_plan(settings: Settings, store: Store, given: str, changes: ForkC
         inputs=_inputs(state.spec.plan, current.plan, await _value(store, started.inputs), named),
         tree=tree,
         commit=started.commit,
+        imported=imported,
         repository=repository,
         leave_out=_left_out(state, current.plan, changes.run_again),
         changes=tuple(made),

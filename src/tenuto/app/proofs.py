@@ -63,7 +63,7 @@ def refuse_outside(recorded: RunSpec) -> None:
     """UsageError where a record from elsewhere names a plan file that would not be inside the directory given."""
     place = Path(recorded.lock.places.get(PLAN_PLACE, ""))
     if place.is_absolute() or ".." in place.parts:
-        raise UsageError("the run's plan was not inside its repository", where=str(place), fix="replay it as it is")
+        raise UsageError("the run's plan was not inside its repository", where=str(place), fix="leave it as it is")
 
 
 async def grade_of_run(store: Store, run: RunId) -> Grade:
