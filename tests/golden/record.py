@@ -26,19 +26,20 @@ from tenuto.adapters.workspace.tree_workspace import TreeWorkspace
 from tenuto.core.budget import Amount, Limits
 from tenuto.core.content import Content
 from tenuto.core.events.call import ModelCallRequested
-from tenuto.core.events.run import RunStarted
-from tenuto.core.ids import Digest, RunId
+from tenuto.core.events.run import RunForked, RunStarted
+from tenuto.core.ids import Digest, Position, RunId, StepPath
 from tenuto.core.logic import LOGIC_VERSION
 from tenuto.core.merging import MergePolicy
 from tenuto.core.models import ModelProfile, ModelReply, ModelRequest, ToolCallAsk, Usage
-from tenuto.core.plan import ApprovalWork, InputSpec, PlanWork, Repeat, Retry, Step, WaitWork
+from tenuto.core.plan import ApprovalWork, InputSpec, Plan, PlanWork, Repeat, Retry, Step, WaitWork
 from tenuto.core.records import bodies
 from tenuto.core.requests import AnswerCall
-from tenuto.core.tools import ToolCall
+from tenuto.core.tools import Grants, ToolCall
 from tenuto.errors import ModelCallError
 from tenuto.ports.model import ModelProvider, OnText
 from tenuto.ports.tools import Tool, ToolContext, ToolOutput
 from tenuto.runtime.engine import PlanExecutionEngine
+from tenuto.runtime.forking import Origin
 from tenuto.runtime.loading import load_records
 from tenuto.testing.builders import Functions, agent, command, plan, program, prompt, raw, tool_spec
 
@@ -208,6 +209,32 @@ async def items(engine: PlanExecutionEngine, repository: Path) -> None:
     assert state.status == "ok", state.why
 
 
+async def forked(engine: PlanExecutionEngine, repository: Path) -> None:
+    """A fork: results that are taken, a child of a program among them, and an outside effect that is asked about."""
+
+    def made(line: str) -> Plan:
+        return plan(
+            prompt("facts", "Find three facts."),
+            prompt("work", "Do ${{ item }}", agent="worker", foreach=["a", "b"], needs=["facts"]),
+            program("review", values={"text": "a text"}),
+            prompt("read", "Look around", agent="worker", needs=["work"], reads=("*.md",)),
+            command("tell", line, needs=["review"], grants=Grants(network=True)),
+            prompt("sum", "Sum up ${{ steps.work.output }}", needs=["work", "read", "tell"]),
+            merge=MergePolicy(kind="prefer", prefer="work"),
+            tokens=400_000,
+        )
+
+    state = await engine.execute(made("post 1"), repository, "base", agents=AGENTS)
+    assert state.status == "ok", state.why
+    left_out = StepPath("work[1]")
+    origin = Origin(run=RunId("base"), changes=("steps.tell.run: post 2",), leave_out=(left_out,))
+    await engine.execute(made("post 2"), repository, "forked", agents=AGENTS, origin=origin)
+    await engine.request("forked", AnswerCall(approved=True, call=Position("tell/1/0"), who="tester"))
+    state = await engine.resume("forked")
+    assert state.status == "ok", state.why
+    assert [path for path, step in state.steps.items() if step.reused] != []
+
+
 SCENES: dict[str, Callable[[PlanExecutionEngine, Path], Awaitable[None]]] = {
     "team": team,
     "python": python,
@@ -215,6 +242,7 @@ SCENES: dict[str, Callable[[PlanExecutionEngine, Path], Awaitable[None]]] = {
     "crash": crash,
     "language": language,
     "items": items,
+    "forked": forked,
 }
 
 
@@ -240,6 +268,8 @@ async def record(name: str, directory: Path) -> None:
             named.update(content.digest for _, content in bodies(item.event) if content.length > 16 * 1024)
             if isinstance(item.event, RunStarted):
                 named.update((item.event.plan, item.event.registry, item.event.lock))
+            if isinstance(item.event, RunForked):
+                named.add(item.event.reuse)
             if isinstance(item.event, ModelCallRequested):
                 named.update(part.digest for part in item.event.parts)
         named -= set(await engine.contents.missing(sorted(named)))
