@@ -133,7 +133,7 @@ def test_settings_change_the_plan_the_agents_and_the_inputs(fork: Fork) -> None:
         ("inputs.wo=1", "--set inputs.wo: the plan has no such input; did you mean who?"),
         ("inputs.times=x", "input times: x is no integer; give a whole number, such as 5"),
         ("steps.b.needs=[a, zz]", "--set steps.b.needs: steps.b.needs[1]: there is no step zz;"),
-        ("steps.b.prompt=${{ steps.a.output }}", "--set steps.b.prompt: steps.b.prompt: "),
+        ("steps.b.prompt=${{ steps.a.output }}", "--set steps.b.prompt: "),
         ("steps.b.model=nobody", "--set steps.b.model: 'nobody' does not name a model;"),
     ],
 )

@@ -167,7 +167,8 @@ def _with_settings(
         try:
             validate_plan(whole.plan, whole.agents, spec.registry.tools.keys() | {"run"})
         except InvalidPlanError as error:
-            raise InvalidPlanError(error.what, where=f"--set {shorten(path)}", fix=error.fix) from None
+            what = error.what.removeprefix(f"{path}: ")
+            raise InvalidPlanError(what, where=f"--set {shorten(path)}", fix=error.fix) from None
     return whole, places | {f"{SET_PLACE}{path}": value for path, value in parts.items()}
 
 
