@@ -41,7 +41,14 @@ AMOUNTS = NAMES.removesuffix(", time")
 @click.option(
     "--set", "parts", multiple=True, metavar="PATH=VALUE", help="Another value: steps.fix.prompt, inputs.who."
 )
-@click.option("--edit", "edits", multiple=True, metavar="FILE", help="Take this file (or folder) as it is today.")
+@click.option(
+    "--edit",
+    "edits",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Take this file (or folder) as it is today.",
+)
 @click.option("--add-budget", multiple=True, metavar="NAME=AMOUNT", help=f"More than the root has left: {AMOUNTS}.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be executed, and what it could cost.")
 @click.option("--run", "run_id", metavar="ID", help="The fork's id (default: a short new one).")
