@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from tenuto.core.budget import Limits
 from tenuto.core.events.call import ToolCallRequested
 from tenuto.core.events.person import ApprovalRequested
 from tenuto.core.events.run import RunEnded
@@ -22,7 +20,7 @@ from tenuto.core.reuse import is_left_out
 from tenuto.core.tools import Grants
 from tenuto.testing.builders import agent, command, plan, program, prompt, tool_spec
 from tenuto.testing.kernel import KernelRun, asks
-from tenuto.testing.nested_plans import NESTED_AGENTS, nested_plan, nested_run, nested_world
+from tenuto.testing.nested_plans import nested_plan, nested_run, nested_world
 from tenuto.testing.world import play, step, waiting
 
 RUN = tool_spec("run", "workspace")
@@ -389,8 +387,7 @@ def test_an_approval_and_a_wait_are_taken_too() -> None:
 
 def plentiful(seed: int, **fields: Any) -> KernelRun:
     """A run of a random plan in which no budget is short, so that what a step may spend depends on no other."""
-    rich = [replace(spec, limits=Limits()) for spec in NESTED_AGENTS]
-    return nested_run(nested_plan(seed, budget=False), agents=rich, **fields)
+    return nested_run(nested_plan(seed, budget=False), scarce=False, **fields)
 
 
 def scarce(run: KernelRun) -> bool:

@@ -8,9 +8,11 @@ from typing import get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tenuto.core import evolve as evolving
 from tenuto.core.agenda import Agenda, Order, pop, push
+from tenuto.core.budget import Limits
 from tenuto.core.events import EVENTS
 from tenuto.core.events.run import RunExhausted
 from tenuto.core.records import decode
@@ -27,7 +29,7 @@ def drive(
     schedule = random.Random(f"order {seed} {order}")
     run = KernelRun(
         random_plan(seed, budget=budget),
-        agents=AGENTS,
+        agents=[replace(spec, limits=Limits()) for spec in AGENTS] if budget is False else AGENTS,
         tools=TOOLS,
         functions=FUNCTIONS,
         max_parallel=max_parallel or schedule.choice([1, 2, 4, 16]),

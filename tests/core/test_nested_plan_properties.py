@@ -38,7 +38,7 @@ def drive(
 ) -> KernelRun:
     schedule = random.Random(f"order {seed} {order}")
     width = max_parallel or schedule.choice([1, 2, 4, 16, 64])
-    run = nested_run(nested_plan(seed, budget=budget), max_parallel=width)
+    run = nested_run(nested_plan(seed, budget=budget), max_parallel=width, scarce=budget is not False)
     play(run, nested_world(seed), schedule, crashes=crashes, pauses=pauses)
     return run
 
@@ -97,12 +97,12 @@ def test_plans_that_once_depended_on_pauses(seed: int) -> None:
 @given(SEEDS)
 @settings(max_examples=20, deadline=None)
 def test_a_kill_after_any_turn_changes_no_result(seed: int) -> None:
-    whole = nested_run(nested_plan(seed, budget=False))
+    whole = nested_run(nested_plan(seed, budget=False), scarce=False)
     length = sum(1 for _ in turns(whole, seed))
     if whole.state.spec.limited:
         return
     for number in range(0, length, max(1, length // 12)):
-        run = nested_run(nested_plan(seed, budget=False))
+        run = nested_run(nested_plan(seed, budget=False), scarce=False)
         for count, _ in enumerate(turns(run, seed)):
             if count == number and not run.state.ended:
                 run.resume()

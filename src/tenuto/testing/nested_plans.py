@@ -12,6 +12,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from tenuto.core.agents import AgentSpec
 from tenuto.core.budget import Limits
 from tenuto.core.plan import ApprovalWork, InputSpec, Plan, PlanWork, Repeat, Retry, Step, WaitWork
@@ -62,9 +64,10 @@ _UNTIL = (
 )
 
 
-def nested_run(plan: Plan, **fields: Any) -> KernelRun:
-    """A run in the kernel with all agents, tools and programs that these plans name."""
-    agents = fields.pop("agents", NESTED_AGENTS)
+def nested_run(plan: Plan, *, scarce: bool = True, **fields: Any) -> KernelRun:
+    """A run in the kernel with all agents, tools and programs that these plans name. Not `scarce`: no agent has a
+    limit of its own, so that where the plan has none either, what a call may cost never matters."""
+    agents = NESTED_AGENTS if scarce else tuple(replace(spec, limits=Limits()) for spec in NESTED_AGENTS)
     return KernelRun(plan, agents=agents, tools=NESTED_TOOLS, functions=NESTED_FUNCTIONS, **fields)
 
 
