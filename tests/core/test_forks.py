@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tenuto.core.events.call import ToolCallRequested
 from tenuto.core.events.person import ApprovalRequested
@@ -157,6 +158,14 @@ class TestWhatCallsAreMadeOf:
         parent.reply("a/1/0", "done")
         other = [agent("editor", instructions="Be kind.")]
         assert run_of(self.agents_step(), parent, agents=other).lines[1] == "StepStarted a/1"
+
+    def test_another_tool_that_runs_commands(self) -> None:
+        of = plan(command("a"))
+        parent = KernelRun(of, tools=[RUN], run="r3")
+        parent.start()
+        parent.returned("a/1/0")
+        fork = KernelRun(of, tools=[replace(RUN, version="2")], parent=parent, run="f1")
+        assert fork.start()[1] == "StepStarted a/1"
 
     def test_what_a_program_reached(self) -> None:
         async def step(ctx: Any, _inputs: Any) -> Any:

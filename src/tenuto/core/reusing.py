@@ -95,16 +95,18 @@ def config_of(state: ExecutionState, step: StepState, *, route: int, reached: Se
     program reached."""
     spec = state.spec_of(step)
     agents: list[AgentWork | None]
+    tools = {what.name: _tool_version(spec, what.name) for what in reached if what.kind == "tool" and what.name}
     if isinstance(step.asked, AskAgent):
         agents = [spec.asked_agent(step.asked)]
     else:
         compiled = spec.step(step.name)
+        if compiled.command is not None:
+            tools["run"] = _tool_version(spec, "run")
         agents = [compiled.agent, *compiled.fallbacks[:route]]
     parts = [
         *(None if agent is None else _config(spec, agent) for agent in agents),
         *(_reached_config(spec, what) for what in reached if what.kind != "tool"),
     ]
-    tools = {what.name: _tool_version(spec, what.name) for what in reached if what.kind == "tool" and what.name}
     return digest(_encode([parts, tools]))
 
 
