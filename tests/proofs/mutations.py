@@ -107,7 +107,8 @@ def _written(content: Any, draw: random.Random) -> bytes:
             return text.encode("utf-8", "surrogatepass")
         except (yaml.YAMLError, RecursionError):
             pass
-    return json.dumps(content, ensure_ascii=draw.random() < 0.5).encode("utf-8", "surrogatepass")
+    text = json.dumps(content, ensure_ascii=draw.random() < 0.5, default=str)  # a date of YAML
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _text(source: str, draw: random.Random) -> bytes:
