@@ -257,23 +257,36 @@ def test_an_imported_run_is_forked_in_a_sandbox_and_without_money(
     assert "the run was imported, so its files are not here; change its parts by --set" in refused.err
 
 
-PROGRAM = "async def work(ctx, inputs):\n    return await ctx.model('Think.')\n"
+PROGRAM = """\
+from fork_words import WORD
+
+NOTHING = "Think."
 
 
-def test_changed_code_is_named_before_it_counts(project: Path) -> None:
+async def work(ctx, inputs):
+    return await ctx.model(WORD)
+"""
+
+
+@pytest.mark.parametrize("changed", ["fork_work.py", "fork_words.py"])
+def test_changed_code_is_named_before_it_counts(project: Path, changed: str) -> None:
     def give(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-B", "-m", "tenuto", *arguments]
         return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=60)
 
+    (project / "fork_words.py").write_text("WORD = 'Think.'\n")
     (project / "fork_work.py").write_text(PROGRAM)
     (project / "p.plan.yaml").write_text(
         'defaults: { model: "mock:" }\nsteps:\n  think: { uses: "python:fork_work:work" }\n  b: { prompt: B. }\n'
     )
     assert give("run", "p.plan.yaml", "--run", "one").returncode == 0
-    (project / "fork_work.py").write_text(PROGRAM.replace("Think", "Rethink"))
+    (project / changed).write_text((project / changed).read_text().replace("Think", "Rethink"))
     refused = give("fork", "one", "--set", "steps.b.prompt=C.")
     assert refused.returncode == 2
-    assert "steps.think.uses (fork_work.py): the code has changed since the run" in refused.stderr
+    assert (
+        "steps.think.uses (fork_work.py): its code, or a module that it imports, has changed since the run"
+        in refused.stderr
+    )
     assert "--edit fork_work.py, or its step by --from think" in refused.stderr
     for named in (("--edit", "fork_work.py"), ("--from", "think")):
         done = give("fork", "one", *named, "--json")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tenuto.adapters.guard.modules import Modules
 from tenuto.adapters.importing import import_beside
 from tenuto.core.ids import Digest
 from tenuto.errors import UsageError
@@ -20,8 +22,9 @@ __all__ = ["PythonPrograms"]
 class PythonPrograms(ProgramSource):
     """Imports programs; the first directory of `search_path` that holds the module wins, then `sys.path`.
 
-    `code` is the SHA-256 of the function's own source, `where` is `file:line` of its `def`. A program is imported
-    once for each object. Importing runs the module's code: plans with programs are trusted code.
+    `code` is the SHA-256 of the function's own source, `modules` that of the sources of its module and of all of the
+    project that this imports; `where` is `file:line` of its `def`. A program is imported once for
+    each object. Importing runs the module's code: plans with programs are trusted code.
 
     `deps` is what a program whose first parameter is annotated `Context[Deps]` finds as `ctx.deps`. It is not loaded
     without (UsageError), nor with an object that is no `Deps`. `guard` watches the programs of runs that are started
@@ -54,7 +57,8 @@ class PythonPrograms(ProgramSource):
             raise UsageError(
                 "this is not a step program", where=target, fix=f"define it as `async def {name}(ctx, inputs)`"
             )
-        return _program(function, target)._replace(deps=_deps_for(function, self._deps, target))
+        made = _program(function, target)._replace(modules=_modules_of(module_name, self._directory(module_name)))
+        return made._replace(deps=_deps_for(function, self._deps, target))
 
     def _directory(self, module_name: str) -> Path:
         top = module_name.partition(".")[0]
@@ -96,6 +100,13 @@ def _deps_hint(function: Any, target: str) -> Any:
     carried = DepsCarrier in getattr(typing.get_origin(hint), "__mro__", ())
     wanted = typing.get_args(hint)[0] if carried else None
     return typing.get_origin(wanted) or wanted
+
+
+def _modules_of(name: str, directory: Path) -> Digest:
+    modules = Modules(directory)
+    modules.start(name)
+    sources = {module.name: module.source for module in modules.imported_with(name)}
+    return Digest(hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest())
 
 
 def _program(function: Any, target: str) -> Program:

@@ -26,12 +26,13 @@ from tenuto.core.ids import Digest
 from tenuto.core.problems import shorten
 from tenuto.core.spec import RunSpec
 from tenuto.errors import InvalidPlanError, UsageError
+from tenuto.ports.programs import Program
 
 if TYPE_CHECKING:
     from tenuto.adapters.programs import PythonPrograms
     from tenuto.ports.workspace import FileChange
 
-__all__ = ["Change", "Edited", "edit_run"]
+__all__ = ["Change", "Edited", "code_differs", "edit_run"]
 
 What = Literal["added", "again", "changed", "removed"]
 
@@ -138,8 +139,13 @@ def _real(directory: Path, file: str) -> Path:
 def _code(recorded: RunSpec, current: RunSpec, programs: PythonPrograms) -> Iterator[tuple[str, Path, bool]]:
     for path, target in programs_of(current.plan):
         file = Path(os.path.realpath(inspect.getsourcefile(programs.load(target).function) or target))
-        was = recorded.lock.code.get(path)
-        yield f"steps.{path}.uses", file, was is not None and was != current.lock.code[path]
+        yield f"steps.{path}.uses", file, code_differs(recorded, path, programs.load(target))
+
+
+def code_differs(recorded: RunSpec, path: str, program: Program) -> bool:
+    """Whether a step's program, or a module that it is imported with, is another than the run's lock has."""
+    known, modules = recorded.lock.code.get(path), recorded.lock.modules.get(path)
+    return known is not None and (known != program.code or modules not in (None, program.modules))
 
 
 def _tools(recorded: RunSpec, current: RunSpec, directory: Path) -> Iterator[tuple[str, Path, bool]]:

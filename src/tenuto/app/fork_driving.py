@@ -14,7 +14,7 @@ from tenuto.app.amounts import require_limited
 from tenuto.app.build import Store, build_engine, build_toolbox, choose_sandbox, guarded_programs
 from tenuto.app.config import Settings
 from tenuto.app.driving import Drive, listen_to, recorded_of, refuse_existing, require_granted
-from tenuto.app.editing import Change
+from tenuto.app.editing import Change, code_differs
 from tenuto.app.finding import check_run_id, new_run_id
 from tenuto.app.forking import NO_CHANGES, ForkChanges, ForkPlan, fork_plan
 from tenuto.app.plans import model_names, programs_of, tool_modules
@@ -133,7 +133,7 @@ def _refuse_changed_code(made: ForkPlan, toolbox: Toolbox) -> None:
             shown = shorten(os.path.relpath(file))
             again = f", or its step by --from {step}" if step else ""
             raise UsageError(
-                "the code has changed since the run",
+                "its code, or a module that it imports, has changed since the run",
                 where=f"{part} ({shown})",
                 fix=f"name the file with --edit {shown}{again}, or restore it",
             )
@@ -144,8 +144,7 @@ def _changed_code(made: ForkPlan, toolbox: Toolbox) -> Iterator[tuple[str, str, 
     recorded = made.state.spec
     programs = guarded_programs(made.directory)
     for path, target in programs_of(made.plan):
-        was = recorded.lock.code.get(path)
-        if was is not None and programs.load(target).code != was:
+        if code_differs(recorded, path, programs.load(target)):
             yield f"steps.{path}.uses", path, inspect.getsourcefile(programs.load(target).function) or target
     for name, spec in recorded.registry.tools.items():
         tool = toolbox.get(name)

@@ -80,15 +80,16 @@ async def todays(settings: Settings, recorded: RunSpec, directory: Path) -> tupl
     ready = await ready_plan(directory / place, directory, sandbox=None, need_sandbox=False)
     plan, agents = with_settings(ready.plan, ready.agents, ready.directory, recorded.lock.places)
     programs = guarded_programs(ready.directory)
-    code = {name: programs.load(target).code for name, target in programs_of(plan)}
+    loaded = {name: programs.load(target) for name, target in programs_of(plan)}
     known = recorded.lock.profiles
     names = model_names(plan, agents, recorded.lock.model)
     was_set = {part: text for part, text in recorded.lock.places.items() if part.startswith(SET_PLACE)}
     lock = Lock(
         at_once=recorded.lock.at_once,
-        code=code,
+        code={name: program.code for name, program in loaded.items()},
         guarded=recorded.lock.guarded,
         model=recorded.lock.model,
+        modules={name: program.modules for name, program in loaded.items() if program.modules is not None},
         places={**ready.places, **_tool_places(ready), **was_set},
         profiles={name: _todays_profile(settings, known.get(name), name) for name in sorted(names)},
         sandbox=recorded.lock.sandbox,

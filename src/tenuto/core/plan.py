@@ -200,16 +200,18 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     """What a plan resolved to when the run started.
 
     `at_once`: provider -> calls of its models that may be open at once. `code`: step name (`do/inner` in a sub-plan)
-    -> hash of the source of its Python function. `guarded`: whether Python steps that reach the world without `ctx`
-    fail. `model`: overrides every model of the plan. `places`: part of the
-    plan (`steps.fix.prompt`) -> `file:line:col`, for messages only. `profiles`: model name -> what is known of it,
-    its price included. `strict`: no model is asked that would drop a pinned parameter (`core.pinning`).
+    -> hash of the source of its Python function; `modules` -> hash of all modules of the project that this is
+    imported with, for forks: they take no result that other code has made. `guarded`: whether Python steps that
+    reach the world without `ctx` fail. `model`: overrides every model of the plan. `places`: part of the plan
+    (`steps.fix.prompt`) -> `file:line:col`, for messages only. `profiles`: model name -> what is known of it, its
+    price included. `strict`: no model is asked that would drop a pinned parameter (`core.pinning`).
     """
 
     at_once: dict[str, int] = {}
     code: dict[str, Digest] = {}
     guarded: bool = False
     model: str | None = None
+    modules: dict[str, Digest] = {}
     places: dict[str, str] = {}
     profiles: dict[str, ModelProfile] = {}
     sandbox: str = ""

@@ -102,6 +102,8 @@ def config_of(state: ExecutionState, step: StepState, *, route: int, reached: Se
         compiled = spec.step(step.name)
         if compiled.command is not None:
             tools["run"] = _tool_version(spec, "run")
+        if compiled.target:
+            tools[compiled.target] = spec.lock.modules.get(step.name, "")
         agents = [compiled.agent, *compiled.fallbacks[:route]]
     parts = [
         *(None if agent is None else _config(spec, agent) for agent in agents),

@@ -202,7 +202,8 @@ class RunSpec:
             plan = replace(plan, defaults=_nearest(plan.defaults, self.plan.defaults))
             prefix = f"{name}/"
             code = {n.removeprefix(prefix): c for n, c in self.lock.code.items() if n.startswith(prefix)}
-            lock = replace(self.lock, code=code, places={})
+            modules = {n.removeprefix(prefix): m for n, m in self.lock.modules.items() if n.startswith(prefix)}
+            lock = replace(self.lock, code=code, modules=modules, places={})
             found = self._inner[memo] = RunSpec(plan, self.registry, lock, self.logic)
         return found
 

@@ -35,7 +35,8 @@ class Program(NamedTuple):
     """An async function `f(ctx, inputs)`, where it stands (`file:line`), and the hash of its source.
 
     `deps` is what the caller of the run gave it, where it asks for any; never recorded. `guard` watches it in
-    runs that are started with it.
+    runs that are started with it. `modules` is the hash of all modules of its project that it is imported with, where
+    these can be known.
     """
 
     function: Callable[[Any, Any], Coroutine[Any, Any, Any]]
@@ -43,6 +44,7 @@ class Program(NamedTuple):
     code: Digest
     deps: Any = None
     guard: Guard | None = None
+    modules: Digest | None = None
 
 
 class ProgramSource(Protocol):

@@ -435,6 +435,7 @@ class PlanExecutionEngine:
             code={name: program.code for name, program in programs.items()},
             guarded=any(program.guard is not None for program in programs.values()),
             model=model,
+            modules={name: program.modules for name, program in programs.items() if program.modules is not None},
             places=dict(places),
             sandbox=self._sandbox,
             strict=strict,

@@ -23,6 +23,7 @@ class Module:
     def __init__(self, name: str, path: Path, source: str) -> None:
         self.name = name
         self.path = path
+        self.source = source
         self.tree = ast.parse(source)
         self.allowed = allowed_lines(source)
         self.imports: dict[str, str] = {}
@@ -86,6 +87,16 @@ def _bound(statement: ast.stmt) -> list[str]:
             return []
 
 
+def _imports_of(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imported(node, module.package).values()
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            else:
+                yield _origin(node, module.package)
+
+
 class Modules:
     """The modules of the project that a program belongs to: those beside it. What is installed is not its own."""
 
@@ -110,6 +121,19 @@ class Modules:
         if name not in self._parsed:
             self._parsed[name] = self._parse(name)
         return self._parsed[name]
+
+    def imported_with(self, name: str) -> list[Module]:
+        """A module and all of the project that it imports, anywhere in it and directly or not, by name."""
+        found: dict[str, Module] = {}
+        names = [name]
+        while names:
+            parts = names.pop().split(".")
+            for length in range(1, len(parts) + 1):
+                module = self.get(".".join(parts[:length]))
+                if module is not None and module.name not in found:
+                    found[module.name] = module
+                    names += _imports_of(module)
+        return [found[name] for name in sorted(found)]
 
     def follow(self, dotted: str) -> tuple[Module, str] | str:
         """What a dotted name means, followed through the project's imports.
