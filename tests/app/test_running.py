@@ -170,3 +170,12 @@ async def test_a_cancelled_task_leaves_the_run_resumable(project: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert shown(project, "show", "slow-1", "--json")["status"] == "running"
+
+
+def test_results_of_another_run_are_reused(project: Path) -> None:
+    def asked(text: str) -> Plan:
+        return build.plan("two", build.prompt("a", "Say a"), build.prompt("b", text))
+
+    run_sync(asked("Say b"), repository=project, name="first")
+    again = run_sync(asked("Say c"), repository=project, name="second", reuse="first").report()
+    assert (again["parent"], again["executed"], again["reused"]) == ("first", ["b"], ["a"])

@@ -83,6 +83,7 @@ async def run(
     store: Path | str | None = None,
     name: str | None = None,
     seed: str | None = None,
+    reuse: str | None = None,
     max_parallel: int | None = None,
     sandbox: str | None = None,
     listen: Callable[[Published], None] | None = None,
@@ -91,10 +92,10 @@ async def run(
 
     Settings are read as there (`TENUTO_*`, `tenuto.toml`), and arguments go before them: `model` is used for
     everything, `store` is `.tenuto` in the project, `name` is the run's id. Where nothing names a model, `mock:`
-    answers. `agents` and `tools` join those of the plan. `deps` is what step programs that ask for it find as
-    `ctx.deps`; it is not recorded. `tenuto resume` has neither `deps` nor these `tools`. `listen` hears every durable
-    record. A cancelled task leaves the run resumable. TenutoError where the run cannot start or go on;
-    what fails in it is in `Ran`.
+    answers. `reuse` names a run of which results are taken where nothing has changed. `agents` and `tools` join
+    those of the plan. `deps` is what step programs that ask for it find as `ctx.deps`; it is not recorded. `tenuto
+    resume` has neither `deps` nor these `tools`. `listen` hears every durable record. A cancelled task leaves the
+    run resumable. TenutoError where the run cannot start or go on; what fails in it is in `Ran`.
     """
     from tenuto.app.build import open_store
     from tenuto.app.config import read_settings
@@ -105,7 +106,7 @@ async def run(
     settings = read_settings(root, {key: value for key, value in flags.items() if value is not None})
     ready = await _ready(plan, tuple(agents), tuple(tools), root, settings)
     opened = open_store(settings, create=True)
-    options = RunOptions(plan=Path(), repository=root, run=name, inputs=dict(inputs or {}), seed=seed)
+    options = RunOptions(plan=Path(), repository=root, run=name, inputs=dict(inputs or {}), seed=seed, reuse=reuse)
     drive = Drive(listen=listen or (lambda _: None), named=lambda _: None, stopper=Stopper())
     try:
         return Ran(await start_ready(settings, opened, ready, options, drive, deps=deps))
