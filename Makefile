@@ -20,7 +20,7 @@ help: ## List the targets
 
 test: check sandbox $(STAMPS)/model ## Everything that CI runs: check, then the tests
 	@echo "== tests"
-	@$(BIN)/python -m pytest -q -m "not battery"
+	@$(BIN)/python -m pytest -q -m "not battery" -n 2 --dist worksteal
 
 check: $(STAMPS)/development ## Format, lint, types and layers, without running anything
 	@echo "== format";     $(BIN)/ruff format --check --quiet $(CODE)

@@ -51,7 +51,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (directory / "readme.txt").write_text("a project\n")
     (directory / "tenuto.toml").write_text("")
     monkeypatch.chdir(directory)
-    for name in ("TENUTO_STORE", "TENUTO_MODEL", "TENUTO_SANDBOX", "TENUTO_MAX_PARALLEL"):
+    for name in ("TENUTO_STORE", "TENUTO_MODEL", "TENUTO_SANDBOX", "TENUTO_MAX_PARALLEL", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return directory

@@ -10,22 +10,11 @@ import pytest
 
 from tenuto.testing.outside import CommandLine
 
-FIGURES = pytest.StashKey[list[str]]()
-
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Say a figure: it is printed when all tests have ended."""
-    lines = request.config.stash.setdefault(FIGURES, [])
-    return lines.append
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash.get(FIGURES, [])
-    if lines:
-        terminalreporter.section("figures")
-        for line in lines:
-            terminalreporter.write_line(line)
+    return lambda line: request.node.user_properties.append(("figure", line))
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ async def test_what_a_provider_has_not_is_dropped_and_named(ask: Any) -> None:
         (response("x", called("a", None)), ("x", "tool_calls", 1)),
         (response("x", called("a", '{"a'), finish="length"), ("x", "length", 0)),
     ],
-    ids=repr,
+    ids=["cut", "cut before it began", "filtered", "thought", "tools", "a tool, no arguments", "half a call"],
 )
 async def test_endings(ask: Any, answer: Any, expected: tuple[str, str, int]) -> None:
     reply = await adapter(answer).complete(ask("google:m", "x", tools=(TOOL,)), deadline_us=DEADLINE_US)
@@ -189,7 +189,7 @@ async def test_failures(
         response(called("a", "{broken")),
         response(called("a", "[1]")),
     ],
-    ids=repr,
+    ids=["nothing", "an error", "no tool", "one id twice", "broken arguments", "arguments in a list"],
 )
 async def test_answers_that_cannot_be_used(ask: Any, answer: Any) -> None:
     with pytest.raises(ModelCallError) as caught:
