@@ -184,6 +184,7 @@ def test_a_fork_needs_no_files(project: Path, tenuto: Tenuto, parent: dict[str, 
         (("--set", "steps.d.prompt=x"), "--set steps.d.prompt: there is no step d; did you mean do?"),
         (("--set", "steps.b.promt=x"), "a step has no key promt; did you mean prompt?"),
         (("--from", "joyn"), "--from joyn: the run has no such step; did you mean join?"),
+        (("--edit", ""), "--edit: names no file;"),
         (("--edit", "nothing.md"), "--edit nothing.md: the run is made of no such file;"),
         (("--add-budget", "time=5s"), "a fork has the whole time of its plan"),
         (("--add-budget", "tokens=5"), "the plan does not limit tokens"),
@@ -241,6 +242,16 @@ def test_a_fork_has_what_its_root_has_left(tenuto: Tenuto, shipped: dict[str, An
     third = tenuto("fork", "two", "--from", "b", "--json").object
     assert third["budget"]["limit"] == {"tokens": min(20_000, left + 7 - spent)}
     assert (third["parent"], third["root"]) == ("two", "sent")
+
+
+def test_a_fork_that_is_cancelled_while_nobody_drives_it_gives_its_rest_back(
+    tenuto: Tenuto, shipped: dict[str, Any]
+) -> None:
+    left = 20_000 - shipped["budget"]["spent"]["tokens"]
+    waits = tenuto("fork", "sent", "--from", "ship", "--run", "waits", "--json").object
+    assert (waits["exit"], waits["budget"]["limit"]) == (4, {"tokens": left})
+    assert tenuto("cancel", "waits").code == 0
+    assert tenuto("fork", "sent", "--json").object["budget"]["limit"] == {"tokens": left}
 
 
 def test_an_imported_run_is_forked_in_a_sandbox_and_without_money(

@@ -34,6 +34,7 @@ from tenuto.core.state import ExecutionState
 from tenuto.core.turn import take
 from tenuto.errors import FencedError, RefusedRequestError, UsageError
 from tenuto.ports.journal import Fence, Head, StoredRecord
+from tenuto.runtime.accounts import given_back
 from tenuto.runtime.imported import refuse_imported
 from tenuto.runtime.loading import load_state
 
@@ -90,7 +91,8 @@ async def _append(store: Store, fence: Fence, state: ExecutionState, event: Inpu
     turn = take(state, event, at=at)
     await store.contents.put_many(list(turn.blobs.values()))
     records = [StoredRecord(e.seq, e.hash, e.body) for e in turn.entries]
-    await store.journal.append(fence, Head(state.seq, state.head), records, {}, taken=[key])
+    head, rest = Head(state.seq, state.head), given_back(turn.state)
+    await store.journal.append(fence, head, records, {}, taken=[key], gives=rest)
 
 
 async def resolve_call(

@@ -87,6 +87,8 @@ async def edit_run(
 
 def _found(name: str, repository: Path, directory: Path) -> Path:
     """The path that a name means: from here if it is below the repository or the plan, else from the repository."""
+    if not name:
+        raise UsageError("names no file", where="--edit", fix="name a file or a folder; `.` is this one")
     here = Path(os.path.realpath(name))
     roots = [Path(os.path.realpath(root)) for root in (repository, directory)]
     if any(here.is_relative_to(root) for root in roots):

@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from tenuto.core.advances import said
-from tenuto.core.budget import DIMENSIONS
 from tenuto.core.calls import tool_call_again
 from tenuto.core.canonical import digest
 from tenuto.core.commands import CallModel, CallTool, Command, LoadPlan, MergeTrees, ReconcileCall, SetTimer
@@ -31,10 +30,9 @@ from tenuto.core.events.call import (
 )
 from tenuto.core.events.plan import PlanLoaded
 from tenuto.core.events.program import StepAdvanced, TimerFired
-from tenuto.core.events.run import RunForked, RunResumed
+from tenuto.core.events.run import RunResumed
 from tenuto.core.events.step import StepCancelled
 from tenuto.core.ids import Digest, RunId, StepPath, call_id, split_position
-from tenuto.core.ledger import rest_of
 from tenuto.core.redaction import NOTHING_SECRET, Redactor
 from tenuto.core.requests import Refusal, Request, admit
 from tenuto.core.snapshots import write_snapshot
@@ -44,7 +42,8 @@ from tenuto.core.turn import Turn, take
 from tenuto.errors import FencedError
 from tenuto.ports.artifacts import BlobStore
 from tenuto.ports.clock import Clock
-from tenuto.ports.journal import Fence, Grant, Head, Journal, Session, StoredRecord, StoredSnapshot
+from tenuto.ports.journal import Fence, Head, Journal, Session, StoredRecord, StoredSnapshot
+from tenuto.runtime.accounts import given_back, taken_by
 from tenuto.runtime.bus import EventBus
 from tenuto.runtime.perform import Effects
 from tenuto.runtime.programs import RunningProgram
@@ -245,7 +244,7 @@ class RunDriver:
         if self._fence is None:
             first = turns[0].entries[0].event
             self._fence = await self._journal.create(
-                run, self._session, records, small, takes=_taken_by(first), gives=_given_back(turns)
+                run, self._session, records, small, takes=taken_by(first), gives=given_back(turns[-1].state)
             )
             return
         await self._journal.append(
@@ -254,7 +253,7 @@ class RunDriver:
             records,
             small,
             taken=taken,
-            gives=_given_back(turns),
+            gives=given_back(turns[-1].state) if turns else None,
             alone=self._load.effects == 0,
         )
 
@@ -400,22 +399,6 @@ def _bodies_of(turns: Sequence[Turn]) -> list[tuple[Digest, bytes]]:
             if isinstance(command, CallModel):
                 found.extend(command.blobs)
     return found
-
-
-def _taken_by(first: Event) -> Grant | None:
-    """What a fork takes of its root's account, with its first record."""
-    if not isinstance(first, RunForked):
-        return None
-    amounts = {name: amount for name in DIMENSIONS if (amount := getattr(first.granted, name))}
-    return Grant(first.root, amounts) if amounts else None
-
-
-def _given_back(turns: Sequence[Turn]) -> Grant | None:
-    """What the run gives back to its root's account, with its last record."""
-    state = turns[-1].state if turns else None
-    if state is None or not state.ended or not state.spec.plan.budget.limited:
-        return None
-    return Grant(state.root, rest_of(state))
 
 
 def _path_of(task_name: str) -> str:
