@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -204,7 +205,7 @@ def _put(content: Any, path: Path, value: Any) -> Any:
 
 
 def _copy(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+    return copy.deepcopy(value)
 
 
 def _structure(content: Any, draw: random.Random, plans: Sequence[str]) -> Any:

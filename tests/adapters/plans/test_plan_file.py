@@ -427,3 +427,10 @@ def test_what_a_message_quotes_of_a_path_is_printable(tmp_path: Path) -> None:
     with pytest.raises(InvalidPlanError) as refused:
         load_plan(path)
     assert str(refused.value).isprintable()
+
+
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "p.plan.yaml"
+    file.write_text(f"agents: {'a' * 5000}\nsteps: {{ a: {{ prompt: Hi }} }}\n")
+    with pytest.raises(InvalidPlanError, match="is not there"):
+        load_plan(file)

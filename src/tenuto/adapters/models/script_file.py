@@ -29,6 +29,7 @@ import msgspec
 from tenuto.adapters.models.script import ERROR_KINDS, ScriptedFailure, ScriptedReply, ScriptedToolCall
 from tenuto.core.canonical import clean, parse
 from tenuto.core.models import Usage
+from tenuto.core.printable import printable
 from tenuto.errors import UsageError
 
 __all__ = ["SIZE_MAX", "read_script"]
@@ -43,7 +44,7 @@ _FINISHES = ("stop", "tool_calls", "length", "filter")
 
 def read_script(path: Path) -> tuple[ScriptedReply, ...]:
     """The entries of a script file. UsageError `file: what; fix`."""
-    where = str(path)
+    where = printable(str(path))
     try:
         if path.stat().st_size > SIZE_MAX:
             raise UsageError(f"the script is larger than {SIZE_MAX} bytes", where=where, fix="split it")

@@ -14,7 +14,7 @@ from tenuto.adapters.plans.agent_keys import BUILTIN_TOOLS
 from tenuto.adapters.plans.inside import locator
 from tenuto.adapters.plans.plan_keys import PLAN, PlanParts
 from tenuto.adapters.plans.reading import Reading
-from tenuto.adapters.plans.text import no_file, read_bytes
+from tenuto.adapters.plans.text import is_file, no_file, read_bytes
 from tenuto.adapters.plans.yaml_document import Document, KeyPath, read_yaml, written
 from tenuto.core.agents import AgentSpec
 from tenuto.core.plan import PLAN_DEPTH_MAX, Plan, PlanWork, Step, plans_within
@@ -232,7 +232,7 @@ def _matches(reading: Reading, glob: str, at: KeyPath) -> list[str]:
     """Files relative to the plan's directory, in order of name."""
     directory = reading.directory
     if not _WILD.search(glob):
-        if not (directory / glob).is_file():
+        if not is_file(directory / glob):
             what = f"the file {shorten(glob)} {no_file(directory / glob)}"
             reading.note(at, what, "create it, or correct the path")
             return []

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tenuto.core.printable import printable
 from tenuto.errors import InvalidPlanError
 
-__all__ = ["BYTES_MAX", "Mark", "decode", "mark_at", "no_file", "read_bytes"]
+__all__ = ["BYTES_MAX", "Mark", "decode", "is_file", "mark_at", "no_file", "read_bytes"]
 
 BYTES_MAX = 1 << 20
 """Bytes of the longest plan, agent, prompt or schema file."""
@@ -44,11 +44,22 @@ def read_bytes(path: Path, file: str, *, where: str = "") -> bytes:
     return data
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file; also of a name that no file can have."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def no_file(path: Path, kind: str = "a file") -> str:
     """What there is at a path instead of what was looked for: of a link, where it leads."""
-    if path.exists():
-        return f"is not {kind}"
-    if not path.is_symlink():
+    try:
+        if path.exists():
+            return f"is not {kind}"
+        if not path.is_symlink():
+            return "is not there"
+    except OSError:  # a name that no file can have
         return "is not there"
     try:
         path.stat()
