@@ -287,25 +287,26 @@ class TestNarrowedView:
             prompt("b", "Read", agent="editor", needs=["a"], reads=("docs/**",)),
         )
 
-    def parent(self) -> KernelRun:
-        run = run_of(self.narrow("one"))
-        run.reply("a/1/0", "", asks("write_file", path="x"))
-        run.returned("a/1/1", {}, tree="Ta")
-        run.reply("a/1/2", "done")
-        run.merged("b/0/0", "Tdocs", whole="Ta")
+    def whole(self, first: str, *, tree: str, result: str) -> KernelRun:
+        """A run in which `a` makes this tree and `b`, which sees a part of it, this one."""
+        run = self.after_a(run_of(self.narrow(first)), tree=tree)
+        run.merged("b/0/0", "Tdocs", whole=tree)
         run.reply("b/1/0", "", asks("write_file", path="docs/y"))
         run.returned("b/1/1", {}, tree="Tdocs-b")
         run.reply("b/1/2", "read")
-        run.merged("b/0/2", "Tab")
+        run.merged("b/0/2", result)
         assert run.state.status == "ok"
         return run
 
-    def fork(self, *, tree: str) -> KernelRun:
-        run = run_of(self.narrow("two"), self.parent())
+    def after_a(self, run: KernelRun, *, tree: str) -> KernelRun:
         run.reply("a/1/0", "", asks("write_file", path="x"))
         run.returned("a/1/1", {}, tree=tree)
         run.reply("a/1/2", "done")
         return run
+
+    def fork(self, *, tree: str) -> KernelRun:
+        parent = self.whole("one", tree="Ta", result="Tab")
+        return self.after_a(run_of(self.narrow("two"), parent), tree=tree)
 
     def test_its_result_is_put_into_another_whole(self) -> None:
         fork = self.fork(tree="Ta2")
@@ -313,15 +314,7 @@ class TestNarrowedView:
         assert fork.merged("b/0/2", "Ta2b")[1:] == ["StepReused b", "RunEnded"]
         assert fork.last(StepReused).tree == "Ta2b"
         assert fork.state.tree == "Ta2b"
-        full = run_of(self.narrow("two"))
-        full.reply("a/1/0", "", asks("write_file", path="x"))
-        full.returned("a/1/1", {}, tree="Ta2")
-        full.reply("a/1/2", "done")
-        full.merged("b/0/0", "Tdocs", whole="Ta2")
-        full.reply("b/1/0", "", asks("write_file", path="docs/y"))
-        full.returned("b/1/1", {}, tree="Tdocs-b")
-        full.reply("b/1/2", "read")
-        full.merged("b/0/2", "Ta2b")
+        full = self.whole("two", tree="Ta2", result="Ta2b")
         assert fork.state.result == full.state.result
 
     def test_the_merge_is_lost(self) -> None:

@@ -159,14 +159,14 @@ def test_outputs_that_lead_nowhere_fail_the_step() -> None:
 
 
 def test_programs_and_people_work_in_sub_plans() -> None:
-    async def work(ctx: Any, inputs: Any) -> Any:
+    async def write(ctx: Any, inputs: Any) -> Any:
         return await ctx.model(inputs.word)
 
-    ask = Step(name="ask", needs=("work",), work=ApprovalWork(ask="Keep ${{ steps.work.output }}?"))
-    inner = plan(program("work", values={"word": "${{ inputs.word }}"}), ask, inputs={"word": InputSpec()})
-    run = KernelRun(plan(sub("do", inner, values={"word": "w"})), functions={"work": work})
-    assert run.start()[-1] == "ModelCallRequested do/work/1/0"
-    assert run.reply("do/work/1/0", "it")[-1] == "ApprovalRequested do/ask/1/0"
+    ask = Step(name="ask", needs=("write",), work=ApprovalWork(ask="Keep ${{ steps.write.output }}?"))
+    inner = plan(program("write", values={"word": "${{ inputs.word }}"}), ask, inputs={"word": InputSpec()})
+    run = KernelRun(plan(sub("do", inner, values={"word": "w"})), functions={"write": write})
+    assert run.start()[-1] == "ModelCallRequested do/write/1/0"
+    assert run.reply("do/write/1/0", "it")[-1] == "ApprovalRequested do/ask/1/0"
     run.resume()
     assert run.answer("do/ask/1/0", approved=True)[-3:] == ["StepCompleted do/ask", "StepCompleted do", "RunEnded"]
 

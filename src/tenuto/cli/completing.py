@@ -73,7 +73,7 @@ def _items(suggest: Callable[[], Sequence[Suggestion]]) -> list[CompletionItem]:
         return []
 
 
-def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
     """Ids of runs."""
 
     def suggest() -> list[Suggestion]:
@@ -84,7 +84,7 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return _items(suggest)
 
 
-def complete_steps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+def complete_steps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
     """Paths of steps of the run that stands before."""
 
     def suggest() -> list[Suggestion]:
@@ -95,7 +95,7 @@ def complete_steps(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return _items(suggest)
 
 
-def complete_calls(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+def complete_calls(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
     """Positions of calls of the run that stands before."""
 
     def suggest() -> list[Suggestion]:
@@ -112,7 +112,7 @@ def complete_parts(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return steps if steps and "/" not in incomplete else [*steps, *complete_calls(ctx, param, incomplete)]
 
 
-def complete_plans(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+def complete_plans(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
     """Plan files; any file where there is none."""
 
     def suggest() -> list[Suggestion]:
@@ -128,7 +128,7 @@ def complete_plans(ctx: click.Context, param: click.Parameter, incomplete: str) 
 def complete_words(words: Callable[[], Sequence[str]]) -> Completer:
     """Words that are known when they are asked for."""
 
-    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's signature
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(word) for word in words() if word.startswith(incomplete)]

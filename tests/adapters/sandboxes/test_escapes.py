@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,8 @@ import pytest
 import tenuto
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.parametrize("kind", ["bubblewrap", "sandlock"])]
+
+HOME_OF_ROOT = pwd.getpwuid(0).pw_dir
 
 PYTHON = """python - <<'END'
 import ctypes, os, signal, socket, sys
@@ -69,7 +72,7 @@ SHELL_ATTEMPTS = {
     "sysrq": "(exec 3>>/proc/sysrq-trigger) 2>/dev/null && echo ESCAPED",
     "the engine's environment": "cat /proc/{engine}/environ 2>/dev/null | grep -q . && echo ESCAPED",
     "any process's environment": "grep -q ENGINE_MARK /proc/[0-9]*/environ 2>/dev/null && echo ESCAPED",
-    "the root of the engine": "ls /proc/{engine}/root/usr && echo ESCAPED",
+    "the root of the engine": "cd /proc/{engine} && ls root/usr && echo ESCAPED",
     "the directory of the engine": "ls -A /proc/{engine}/cwd/ 2>/dev/null | grep -v /proc/ && echo ESCAPED",
     "the descriptors of the engine": "ls /proc/{engine}/fd && cat /proc/{engine}/fd/0 && echo ESCAPED",
     "signal a process outside": "kill -9 {victim} && echo ESCAPED",
@@ -94,7 +97,8 @@ SHELL_ATTEMPTS = {
     "control groups": "find /sys/fs/cgroup -name cgroup.procs 2>/dev/null | grep -q . && echo ESCAPED",
     "settings of the kernel in /sys": "(exec 3>>/sys/power/state) 2>/dev/null && echo ESCAPED",
     "services that run containers": "ls /run/docker.sock /run/containerd 2>/dev/null && echo ESCAPED",
-    "the keys of people": "cat /root/.ssh/* /home/*/.ssh/* /root/.netrc 2>/dev/null | grep -q . && echo ESCAPED",
+    "the keys of people": f"cat {HOME_OF_ROOT}/.ssh/* /home/*/.ssh/* {HOME_OF_ROOT}/.netrc 2>/dev/null | grep -q . "
+    "&& echo ESCAPED",
     "tasks of the system": "(exec 3>>/var/spool/cron/crontabs/root) 2>/dev/null && echo ESCAPED",
     "a process left behind": "(setsid sh -c 'trap \"\" TERM HUP; sleep 300' >/dev/null 2>&1 &) ; sleep 0.2",
     "many processes left behind": "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do "

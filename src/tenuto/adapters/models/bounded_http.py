@@ -26,7 +26,7 @@ def make_client(library: str, *, bytes_max: int) -> Any:
     """
     http = importlib.import_module(library)
 
-    class Bounded(http.AsyncByteStream):  # type: ignore[misc,name-defined]
+    class Bounded(http.AsyncByteStream):  # type: ignore[misc,name-defined]  # of whichever library
         def __init__(self, stream: Any) -> None:
             self._stream = stream
 
