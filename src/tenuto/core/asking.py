@@ -20,7 +20,7 @@ from tenuto.core.ledger import split
 from tenuto.core.merging import MergePlan
 from tenuto.core.moves import lane_account
 from tenuto.core.results import step_key
-from tenuto.core.reusing import reusable, take_result
+from tenuto.core.reusing import taken_result
 from tenuto.core.state import (
     ExecutionState,
     ProgramFrame,
@@ -62,9 +62,9 @@ def start_asked(state: ExecutionState, step: StepState, ask: AskAgent, tree: Dig
         path=path,
     )
     key = step_key(state, child, tree)
-    entry = reusable(state, child, key)
-    if entry is not None:
-        return take_result(state, child, key, entry)
+    taken = taken_result(state, child, key)
+    if taken is not None:
+        return taken
     account: Amount | None = None
     if state.spec.limited:
         free = state.account(lane_account(step, ask.ordinal)).free

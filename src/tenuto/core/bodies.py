@@ -45,9 +45,7 @@ def _plan(fields: dict[str, Any]) -> Plan:
 def read_registry(data: bytes) -> Registry:
     """Raises ValueError for bytes that are no registry of this version."""
     fields = _object(data)
-    unknown = fields.keys() - set(Registry.__struct_fields__)
-    if unknown:
-        raise ValueError(f"unknown field `{min(unknown)}`")
+    _refuse_unknown(fields, Registry)
     agents = {name: _agent(spec) for name, spec in fields.get("agents", {}).items()}
     tools = {name: _tool(spec) for name, spec in fields.get("tools", {}).items()}
     return Registry(agents=agents, tools=tools)
@@ -63,6 +61,12 @@ def _object(data: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ValueError("not a JSON object")
     return cast("dict[str, Any]", fields)
+
+
+def _refuse_unknown(fields: dict[str, Any], kind: type[msgspec.Struct]) -> None:
+    unknown = fields.keys() - set(kind.__struct_fields__)
+    if unknown:
+        raise ValueError(f"unknown field `{min(unknown)}`")
 
 
 def _steps(steps: list[dict[str, Any]]) -> tuple[Step, ...]:
@@ -96,9 +100,7 @@ def _agent(fields: dict[str, Any]) -> AgentSpec:
 
 def _tool(fields: dict[str, Any]) -> ToolSpec:
     output = fields.pop("output_schema", None)
-    unknown = fields.keys() - set(ToolSpec.__struct_fields__)
-    if unknown:
-        raise ValueError(f"unknown field `{min(unknown)}`")
+    _refuse_unknown(fields, ToolSpec)
     known: dict[str, Any] = dict(fields)
     known["parameters"] = msgspec.Raw(canonical(fields["parameters"]))
     return ToolSpec(**known, output_schema=None if output is None else msgspec.Raw(canonical(output)))

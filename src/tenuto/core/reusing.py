@@ -26,7 +26,7 @@ from tenuto.core.reuse_table import Reached, Reusable
 from tenuto.core.spec import RunSpec
 from tenuto.core.state import ExecutionState, StepState
 
-__all__ = ["config_of", "reusable", "take_result"]
+__all__ = ["config_of", "taken_result"]
 
 
 class _CallConfig(msgspec.Struct, frozen=True, gc=False):
@@ -44,7 +44,13 @@ class _CallConfig(msgspec.Struct, frozen=True, gc=False):
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def reusable(state: ExecutionState, step: StepState, key: Digest) -> Reusable | None:
+def taken_result(state: ExecutionState, step: StepState, key: Digest) -> Command | None:
+    """What a start with this key comes to where a recorded result is taken; None where the step is executed."""
+    entry = _reusable(state, step, key)
+    return None if entry is None else _take(state, step, key, entry)
+
+
+def _reusable(state: ExecutionState, step: StepState, key: Digest) -> Reusable | None:
     """The result that a step with this key may take; none where it is no first attempt."""
     table = state.spec.reuse.entries
     if not table or step.attempt:
@@ -55,7 +61,7 @@ def reusable(state: ExecutionState, step: StepState, key: Digest) -> Reusable | 
     return entry
 
 
-def take_result(state: ExecutionState, step: StepState, key: Digest, entry: Reusable) -> Command:
+def _take(state: ExecutionState, step: StepState, key: Digest, entry: Reusable) -> Command:
     """The record that the step takes this result; before it, what it made of its view is put back into the whole."""
     tree, made = entry.tree, entry.leaf
     if step.whole is not None:

@@ -16,7 +16,7 @@ from tenuto.core.ids import (
 )
 from tenuto.core.plan import PLAN_DEPTH_MAX
 from tenuto.core.results import step_key
-from tenuto.core.reusing import reusable, take_result
+from tenuto.core.reusing import taken_result
 from tenuto.core.scope import step_scope
 from tenuto.core.state import ROOT, ExecutionState, StepState
 from tenuto.core.work import wait_ms, work_of
@@ -38,9 +38,9 @@ def start_attempt(state: ExecutionState, step: StepState, tree: Digest) -> Comma
             return LoadPlan(PlanRequested(call=position(step.path, 0, LOADED_PLAN), source=source, tree=tree))
         sub_plan_inputs(state, step)
     key = step_key(state, step, tree)
-    entry = reusable(state, step, key)
-    if entry is not None:
-        return take_result(state, step, key, entry)
+    taken = taken_result(state, step, key)
+    if taken is not None:
+        return taken
     return Conclude(_started(state, step, key, tree, attempt=step.attempt + 1))
 
 
